@@ -1,0 +1,97 @@
+"""The last look before a request goes out.
+
+Between the commit that made a parcel and the moment of sending, its delivery may have been cancelled, its lease may have
+run out, its endpoint may have a new secret, or be gone. So every attempt asks the store once more, many of them in one
+query, and whatever a customer changed holds from the next attempt on, in every process.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cachetools import LRUCache
+
+from delivery.domain.model import Endpoint, EndpointId, Parcel
+from delivery.domain.sealing import KeyRing, UnreadableSecretError
+from delivery.ports import Clock
+from delivery.store import deliveries, endpoints
+from delivery.store.deliveries import Clearance
+from delivery.store.engine import Store, Transaction
+from delivery.telemetry import warn
+
+_REMEMBERED_ENDPOINTS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """Go: the endpoint as it is now and its valid secrets, open, newest first."""
+
+    endpoint: Endpoint
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """Leave it: the delivery is no longer this process's to send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grounded:
+    """There is nowhere to send it, and that ends the delivery."""
+
+    reason: str
+
+
+Decision = Cleared | Lapsed | Grounded
+
+
+class Departures:
+    """Clears parcels for sending. ``longest_s`` is the longest that sending one can take."""
+
+    def __init__(self, store: Store, ring: KeyRing, clock: Clock, *, longest_s: float) -> None:
+        self._store = store
+        self._ring = ring
+        self._clock = clock
+        self._longest = timedelta(seconds=longest_s)
+        self._endpoints: LRUCache[EndpointId, Endpoint] = LRUCache(_REMEMBERED_ENDPOINTS)
+
+    async def clear(self, parcels: Sequence[Parcel]) -> Sequence[Decision]:
+        """Decide for each parcel whether it may leave now."""
+        async with self._store.reading() as tx:
+            found = await deliveries.clearances(tx, [parcel.delivery_id for parcel in parcels])
+            await self._refresh(tx, found.values())
+        now = self._clock.now()
+        return [self._decide(parcel, found.get(parcel.delivery_id), now) for parcel in parcels]
+
+    async def _refresh(self, tx: Transaction, current: Iterable[Clearance]) -> None:
+        """Read again the endpoints that changed since they were last read here."""
+        known = self._endpoints
+        stale = {
+            entry.endpoint_id
+            for entry in current
+            if entry.endpoint_id not in known or known[entry.endpoint_id].version != entry.endpoint_version
+        }
+        if stale:
+            for endpoint in await endpoints.by_ids(tx, stale):
+                known[endpoint.id] = endpoint
+
+    def _decide(self, parcel: Parcel, clearance: Clearance | None, now: datetime) -> Decision:
+        if clearance is None or clearance.lease != parcel.lease or clearance.wake_at is None:
+            return Lapsed()
+        if now + self._longest > clearance.wake_at:  # the lease could run out before the answer is in
+            return Lapsed()
+        endpoint = self._endpoints[clearance.endpoint_id]
+        if endpoint.deleted_at is not None:
+            return Grounded("endpoint deleted")
+        if not endpoint.active:
+            return Grounded(f"endpoint disabled: {endpoint.disabled_reason or 'switched off'}")
+        return self._open(endpoint, now)
+
+    def _open(self, endpoint: Endpoint, now: datetime) -> Decision:
+        valid = [s for s in endpoint.secrets if s.expires_at is None or s.expires_at > now]
+        try:
+            return Cleared(endpoint, tuple(self._ring.open(s.sealed, owner=endpoint.id) for s in valid))
+        except UnreadableSecretError as error:
+            # a master key is missing from the ring: an operator's mistake, which must not cost a customer a delivery
+            warn("secret.unreadable", endpoint_id=endpoint.id, error=str(error))
+            return Lapsed()

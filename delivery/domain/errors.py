@@ -1,0 +1,59 @@
+"""What can be wrong with what people hand in. One table in ``service`` turns these into answers."""
+
+from typing import Literal
+
+Fault = Literal["payload", "unauthorised", "forbidden", "missing", "conflict", "unprocessable", "too_large", "limit"]
+
+
+class HooklineError(Exception):
+    """A refusal that the sender can mend.
+
+    ``code`` is machine-readable and stable, ``field`` names the one input at fault (dotted path), ``kind`` says which
+    family of refusals it belongs to.
+    """
+
+    kind: Fault = "payload"
+
+    def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+class InvalidEvent(HooklineError):
+    """An event that cannot be used, for ever: not JSON, unknown type, breaks its schema, unknown account."""
+
+
+class InvalidInput(HooklineError):
+    """An input of a known route that breaks a rule of form."""
+
+
+class Unprocessable(HooklineError):
+    """Well-formed, and refused all the same: a URL that must not be called, a header that must not be set."""
+
+    kind = "unprocessable"
+
+
+class NotFound(HooklineError):
+    """No such object in this account. Whether another account has it stays untold."""
+
+    kind = "missing"
+
+    def __init__(self, noun: str) -> None:
+        super().__init__("not_found", f"No such {noun}")
+
+
+class Conflict(HooklineError):
+    """The object is in a state that does not allow this."""
+
+    kind = "conflict"
+
+
+class QuotaExceeded(HooklineError):
+    """The key's events of this billing period are used up."""
+
+    kind = "limit"
+
+    def __init__(self) -> None:
+        super().__init__("rate_limited", "Monthly request limit reached")

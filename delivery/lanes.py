@@ -1,0 +1,146 @@
+"""A lane for each endpoint: who may send next, and how much this process may hold.
+
+Plain bookkeeping, without waiting and without time. A place is taken before a delivery is committed, filled after it,
+and given back when the attempt is in the log. A lane that had to turn something away is *hungry* once it is half empty:
+then there is something to fetch from the store again.
+"""
+
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from delivery.domain.model import EndpointId, Parcel
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one process: requests at a time, requests at a time to one endpoint, and parcels in memory."""
+
+    parallel: int = 256
+    per_endpoint: int = 16
+
+    @property
+    def places(self) -> int:
+        """Parcels in memory, being sent or about to: enough that no lane runs dry between two sweeps."""
+        return 4 * self.parallel
+
+    @property
+    def places_per_lane(self) -> int:
+        """Parcels in memory for one endpoint, so that one flood cannot take all places."""
+        return max(self.per_endpoint, self.places // 8)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """``places`` counts parcels booked, waiting and being sent."""
+
+    waiting: deque[Parcel] = field(default_factory=deque)
+    sending: int = 0
+    places: int = 0
+    has_turn: bool = False
+
+
+class Lanes:
+    """All lanes of one process. Lanes with something to send take turns, one parcel each."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lanes: dict[EndpointId, _Lane] = {}
+        self._turns: deque[EndpointId] = deque()
+        self._turned_away: set[EndpointId] = set()
+        self._was_full = False
+        self.places = 0
+        self.sending = 0
+
+    def book(self, endpoint_id: EndpointId) -> bool:
+        """Take a place; False: there is none."""
+        lane = self._lanes.get(endpoint_id)
+        if self.places >= self._limits.places:
+            self._was_full = True
+            return False
+        if lane and lane.places >= self._limits.places_per_lane:
+            self._turned_away.add(endpoint_id)
+            return False
+        lane = self._lanes.setdefault(endpoint_id, _Lane())
+        lane.places += 1
+        self.places += 1
+        return True
+
+    def unbook(self, endpoint_id: EndpointId) -> None:
+        """Give a place back."""
+        lane = self._lanes[endpoint_id]
+        lane.places -= 1
+        self.places -= 1
+        if lane.places == 0:
+            del self._lanes[endpoint_id]
+
+    def put(self, parcel: Parcel) -> None:
+        """Fill a booked place."""
+        self._lanes[parcel.endpoint_id].waiting.append(parcel)
+        self._queue(parcel.endpoint_id)
+
+    def next(self) -> Parcel | None:
+        """The parcel to send now, if one may be sent; follow with ``sent`` and ``done``."""
+        if not self._turns or self.sending >= self._limits.parallel:
+            return None
+        endpoint_id = self._turns.popleft()
+        lane = self._lanes[endpoint_id]
+        lane.has_turn = False
+        parcel = lane.waiting.popleft()
+        lane.sending += 1
+        self.sending += 1
+        self._queue(endpoint_id)
+        return parcel
+
+    def sent(self, parcel: Parcel) -> None:
+        """The parcel's request is over: the next one may go out."""
+        self._lanes[parcel.endpoint_id].sending -= 1
+        self.sending -= 1
+        self._queue(parcel.endpoint_id)
+
+    def done(self, parcel: Parcel) -> None:
+        """The parcel's attempt is in the log: its place is free."""
+        self.unbook(parcel.endpoint_id)
+
+    def empty(self) -> list[Parcel]:
+        """Take out everything that waits."""
+        waiting = [parcel for lane in self._lanes.values() for parcel in lane.waiting]
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+        for parcel in waiting:
+            self.unbook(parcel.endpoint_id)
+        self._turns.clear()
+        return waiting
+
+    @property
+    def room(self) -> int:
+        """How many places are free."""
+        return self._limits.places - self.places
+
+    @property
+    def share(self) -> int:
+        """How many parcels a lane that is not crowded can take for sure."""
+        return self._limits.places_per_lane // 2
+
+    def crowded(self) -> Collection[EndpointId]:
+        """Endpoints whose lanes are more than half full. They are fetched for again when they are hungry."""
+        crowded = [name for name, lane in self._lanes.items() if self._is_crowded(lane)]
+        self._turned_away.update(crowded)
+        return crowded
+
+    def take_hungry(self) -> bool:
+        """Whether a lane that turned something away, or the house as a whole, has become half empty since."""
+        hungry = [name for name in self._turned_away if not self._is_crowded(self._lanes.get(name))]
+        self._turned_away.difference_update(hungry)
+        house = self._was_full and self.places * 2 <= self._limits.places
+        self._was_full = self._was_full and not house
+        return house or bool(hungry)
+
+    def _is_crowded(self, lane: _Lane | None) -> bool:
+        return lane is not None and lane.places * 2 > self._limits.places_per_lane
+
+    def _queue(self, endpoint_id: EndpointId) -> None:
+        lane = self._lanes.get(endpoint_id)
+        if lane and lane.waiting and not lane.has_turn and lane.sending < self._limits.per_endpoint:
+            lane.has_turn = True
+            self._turns.append(endpoint_id)

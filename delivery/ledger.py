@@ -1,0 +1,173 @@
+"""The log: attempts and the states that follow from them, written together.
+
+Everything that finished in the last few milliseconds goes into one transaction, so an attempt and the state that it led
+to appear at the same moment, and a commit is shared by many.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from delivery.domain.model import Attempt, Endpoint, EndpointId, Parcel, Standing
+from delivery.domain.retry import AsBefore, Delivered, GiveUp, RetryAt, StandDown, Verdict
+from delivery.store import deliveries, endpoints
+from delivery.store.deliveries import Settlement
+from delivery.store.engine import Store, Transaction, is_database_fault
+from delivery.telemetry import tell, warn
+
+#: Pauses between tries while the database is away, in seconds; the last one repeats.
+_PATIENCE = (0.05, 0.2, 0.5, 1.0, 2.0)
+
+GONE = "The receiver answered 410 Gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What became of a parcel: the attempts that were made (none, one, or two in a rotation) and the verdict."""
+
+    parcel: Parcel
+    verdict: Verdict
+    finished_at: datetime
+    attempts: Sequence[Attempt] = ()
+    endpoint: Endpoint | None = None
+
+
+class Ledger:
+    """Writes entries, many at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.behind = False
+
+    async def record(self, entries: Sequence[Entry]) -> Sequence[None]:
+        """Write; when this returns, it is committed.
+
+        The requests were made and the log must say so: while the database is away this waits and tries again, and
+        the places in the courier stay taken meanwhile, which is what keeps memory bounded.
+        """
+        tries = 0
+        while True:
+            try:
+                await self._write(entries)
+            except Exception as error:
+                if not is_database_fault(error):
+                    raise
+                self.behind = True
+                warn("ledger.behind", error=str(error), entries=len(entries), tries=tries + 1)
+                await asyncio.sleep(_PATIENCE[min(tries, len(_PATIENCE) - 1)])
+                tries += 1
+            else:
+                self.behind = False
+                break
+        for entry in entries:
+            _tell(entry)
+        return [None] * len(entries)
+
+    async def _write(self, entries: Sequence[Entry]) -> None:
+        made = [attempt for entry in entries for attempt in entry.attempts]
+        async with self._store.writing() as tx:
+            if made:
+                await deliveries.log(tx, made)
+            await deliveries.settle(tx, [settlement(entry) for entry in entries])
+            await _note_health(tx, entries)
+
+
+def settlement(entry: Entry) -> Settlement:
+    """What a verdict means for the delivery's row."""
+    parcel = entry.parcel
+    standing, retries_used, next_at = _after(parcel, entry.verdict)
+    ended_now = standing != "pending" and not isinstance(entry.verdict, AsBefore)
+    last = entry.attempts[-1].outcome if entry.attempts else None
+    return Settlement(
+        parcel=parcel,
+        standing=standing,
+        retries_used=retries_used,
+        next_attempt_at=next_at,
+        finished_at=entry.finished_at if ended_now else parcel.finished_at,
+        attempts=len(entry.attempts),
+        last_response_status=last.answer.status if last and last.answer else None,
+        last_error=_last_error(entry),
+    )
+
+
+def _after(parcel: Parcel, verdict: Verdict) -> tuple[Standing, int, datetime | None]:
+    spent = parcel.retries_used + (parcel.asked is None)
+    match verdict:
+        case Delivered():
+            return "delivered", spent, None
+        case RetryAt(at):
+            return "pending", spent, at
+        case GiveUp():
+            # a delivery that arrived stays delivered, whatever a later attempt by hand comes to
+            return "delivered" if parcel.standing == "delivered" else "failed", spent, None
+        case AsBefore():
+            return parcel.standing, parcel.retries_used, parcel.next_attempt_at
+        case StandDown():
+            ended: Standing = "cancelled" if parcel.standing == "pending" else parcel.standing
+            return ended, parcel.retries_used, None
+        case _:
+            assert_never(verdict)
+
+
+def _last_error(entry: Entry) -> str | None:
+    if isinstance(entry.verdict, StandDown):
+        return entry.verdict.reason
+    failure = entry.attempts[-1].outcome.failure
+    return failure.error if failure else None
+
+
+async def _note_health(tx: Transaction, entries: Sequence[Entry]) -> None:
+    """Write down endpoints whose health turned; one that goes on as it was costs no statement."""
+    failing: dict[EndpointId, datetime] = {}
+    well: set[EndpointId] = set()
+    gone: set[EndpointId] = set()
+    for entry in entries:
+        if entry.endpoint is None:
+            continue
+        endpoint = entry.endpoint
+        if isinstance(entry.verdict, Delivered):
+            if endpoint.failing_since is not None:
+                well.add(endpoint.id)
+        elif endpoint.failing_since is None:
+            failing.setdefault(endpoint.id, entry.finished_at)
+        if isinstance(entry.verdict, GiveUp) and entry.verdict.gone:
+            gone.add(endpoint.id)
+    if failing:
+        await endpoints.mark_failing(tx, failing, min(failing.values()))
+    if well:
+        await endpoints.mark_well(tx, well)
+    if gone:
+        await endpoints.disable(tx, gone, reason=GONE, now=entries[0].finished_at)
+
+
+def _tell(entry: Entry) -> None:
+    parcel = entry.parcel
+    for attempt in entry.attempts:
+        outcome = attempt.outcome
+        tell(
+            "delivery.attempted",
+            delivery_id=parcel.delivery_id,
+            event_id=parcel.event_id,
+            account_id=parcel.account_id,
+            endpoint_id=parcel.endpoint_id,
+            type=parcel.event_type,
+            number=attempt.number,
+            trigger=attempt.trigger,
+            result=outcome.failure.error if outcome.failure else "delivered",
+            response_status=outcome.answer.status if outcome.answer else None,
+            duration_ms=outcome.timings.total_ms,
+            traceparent=parcel.traceparent,
+        )
+    if not isinstance(entry.verdict, (RetryAt, AsBefore)):
+        tell(
+            "delivery.finished",
+            delivery_id=parcel.delivery_id,
+            event_id=parcel.event_id,
+            account_id=parcel.account_id,
+            endpoint_id=parcel.endpoint_id,
+            status=_after(parcel, entry.verdict)[0],
+            attempts=parcel.attempts_made + len(entry.attempts),
+            after_s=(entry.finished_at - parcel.created_at).total_seconds(),
+        )

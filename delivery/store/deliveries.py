@@ -1,0 +1,451 @@
+"""Statements about deliveries and their attempts.
+
+A delivery is one row for its whole life, and one column drives it: ``wake_at`` says when the row next wants attention.
+It is the time of the next attempt while the row rests, the end of the lease while a process works on it, and NULL when
+nothing is left to do. So "due", "asked for by hand" and "its process died" are found by one condition.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from delivery.domain.model import (
+    AccountId,
+    Answer,
+    Attempt,
+    AttemptId,
+    Delivery,
+    DeliveryId,
+    EndpointId,
+    EventId,
+    Failure,
+    Outcome,
+    Parcel,
+    Standing,
+    Status,
+    Timings,
+    Trigger,
+)
+from delivery.store.cursors import Page, PageRequest, page
+from delivery.store.engine import Transaction, listed
+from delivery.store.reach import Reach
+from delivery.store.tables import attempts, deliveries, endpoints, events
+
+_STATUS = case((deliveries.c.lease.is_not(None), "sending"), else_=deliveries.c.standing)
+
+_LOG_COLUMNS = (
+    deliveries.c.id,
+    deliveries.c.account_id,
+    deliveries.c.event_id,
+    deliveries.c.event_type,
+    deliveries.c.endpoint_id,
+    endpoints.c.url,
+    _STATUS.label("status"),
+    deliveries.c.attempts_made,
+    deliveries.c.retries_used,
+    deliveries.c.next_attempt_at,
+    deliveries.c.last_response_status,
+    deliveries.c.last_error,
+    deliveries.c.job_id,
+    deliveries.c.created_at,
+    deliveries.c.finished_at,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which part of the log; None asks nothing. ``q`` finds an event, delivery or job by its id."""
+
+    status: Status | None = None
+    event: str | None = None
+    webhook_id: str | None = None
+    job_id: str | None = None
+    event_id: str | None = None
+    from_: datetime | None = None
+    to: datetime | None = None
+    q: str | None = None
+    response_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an attempt leaves behind in its delivery's row, if the lease still holds."""
+
+    parcel: Parcel
+    standing: Standing
+    retries_used: int
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+    attempts: int
+    last_response_status: int | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """What the store says about a parcel just before it is sent."""
+
+    lease: str | None
+    wake_at: datetime | None
+    endpoint_id: EndpointId
+    endpoint_version: int
+
+
+async def insert_new(tx: Transaction, parcels: Sequence[Parcel], *, leased: Collection[DeliveryId]) -> None:
+    """Insert deliveries: those in ``leased`` in the hands of this process, the others due at once."""
+    rows = [
+        {
+            "id": parcel.delivery_id,
+            "account_id": parcel.account_id,
+            "event_id": parcel.event_id,
+            "event_type": parcel.event_type,
+            "endpoint_id": parcel.endpoint_id,
+            "job_id": parcel.job_id,
+            "standing": parcel.standing,
+            "attempts_made": 0,
+            "retries_used": 0,
+            "next_attempt_at": parcel.next_attempt_at,
+            "wake_at": parcel.leased_until if parcel.delivery_id in leased else parcel.created_at,
+            "lease": parcel.lease if parcel.delivery_id in leased else None,
+            "created_at": parcel.created_at,
+        }
+        for parcel in parcels
+    ]
+    await tx.execute(insert(deliveries), rows)
+
+
+async def claim(  # noqa: PLR0913 - the terms of a lease
+    tx: Transaction,
+    *,
+    now: datetime,
+    until: datetime,
+    lease: str,
+    limit: int,
+    per_endpoint: int,
+    busy: Collection[EndpointId],
+) -> list[Parcel]:
+    """Lease what is due, oldest first: at most ``limit``, at most ``per_endpoint`` of each, none of ``busy`` ones."""
+    due = (
+        select(deliveries.c.id, deliveries.c.endpoint_id, deliveries.c.wake_at)
+        .where(deliveries.c.wake_at <= now, deliveries.c.endpoint_id.not_in(listed(tx, busy)))
+        .order_by(deliveries.c.wake_at)
+        .limit(limit)
+        .subquery()
+    )
+    place = func.row_number().over(partition_by=due.c.endpoint_id, order_by=due.c.wake_at)
+    placed = select(due.c.id, place.label("place")).subquery()
+    fair = select(placed.c.id).where(placed.c.place <= per_endpoint)
+    # the condition stands here again because a row may have been taken between finding it and locking it
+    locked = (
+        select(deliveries.c.id)
+        .where(deliveries.c.id.in_(fair), deliveries.c.wake_at <= now)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = (
+        update(deliveries)
+        .where(deliveries.c.id.in_(locked))
+        .values(lease=lease, wake_at=until)
+        .returning(*(column for column in deliveries.c))
+    )
+    rows = (await tx.execute(claimed)).all()
+    return await _parcels(tx, rows)
+
+
+async def _parcels(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Parcel]:
+    wanted = {row.event_id for row in rows}
+    if not wanted:
+        return []
+    query = select(events.c.id, events.c.body, events.c.traceparent).where(events.c.id.in_(listed(tx, wanted)))
+    found = {row.id: row for row in await tx.execute(query)}
+    return [_parcel(row, found[row.event_id]) for row in sorted(rows, key=lambda row: str(row.id))]
+
+
+def _parcel(row: Row[Any], event: Row[Any]) -> Parcel:
+    return Parcel(
+        delivery_id=DeliveryId(row.id),
+        account_id=AccountId(row.account_id),
+        endpoint_id=EndpointId(row.endpoint_id),
+        event_id=EventId(row.event_id),
+        event_type=row.event_type,
+        job_id=row.job_id,
+        body=event.body,
+        traceparent=event.traceparent,
+        standing=row.standing,
+        attempts_made=row.attempts_made,
+        retries_used=row.retries_used,
+        next_attempt_at=row.next_attempt_at,
+        asked=row.asked,
+        lease=row.lease,
+        leased_until=row.wake_at,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
+
+
+async def clearances(tx: Transaction, ids: Collection[DeliveryId]) -> dict[DeliveryId, Clearance]:
+    """Who holds these deliveries now, and how new their endpoints are."""
+    query = (
+        select(deliveries.c.id, deliveries.c.lease, deliveries.c.wake_at, deliveries.c.endpoint_id, endpoints.c.version)
+        .join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
+        .where(deliveries.c.id.in_(listed(tx, ids)))
+    )
+    return {
+        DeliveryId(row.id): Clearance(row.lease, row.wake_at, EndpointId(row.endpoint_id), row.version)
+        for row in await tx.execute(query)
+    }
+
+
+async def prolong(tx: Transaction, parcels: Sequence[Parcel], until: datetime) -> None:
+    """Extend leases that still hold."""
+    held = (deliveries.c.id == bindparam("held"), deliveries.c.lease == bindparam("token"))
+    rows = [{"held": parcel.delivery_id, "token": parcel.lease, "until": until} for parcel in parcels]
+    await tx.execute(update(deliveries).where(*held).values(wake_at=bindparam("until")), rows)
+
+
+async def release(tx: Transaction, parcels: Sequence[Parcel], now: datetime) -> None:
+    """Give leases back unused: the rows are due at once, for whoever has room."""
+    held = (deliveries.c.id == bindparam("held"), deliveries.c.lease == bindparam("token"))
+    rows = [{"held": parcel.delivery_id, "token": parcel.lease, "now": now} for parcel in parcels]
+    await tx.execute(update(deliveries).where(*held).values(wake_at=bindparam("now"), lease=null()), rows)
+
+
+_HELD = deliveries.c.lease == bindparam("token")
+_SETTLE = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("settled"))
+    .values(
+        attempts_made=deliveries.c.attempts_made + bindparam("attempts"),
+        **{
+            name: case((_HELD, bindparam(f"new_{name}", type_=deliveries.c[name].type)), else_=deliveries.c[name])
+            for name in (
+                "standing",
+                "retries_used",
+                "next_attempt_at",
+                "finished_at",
+                "last_response_status",
+                "last_error",
+            )
+        },
+        wake_at=case((_HELD, bindparam("new_wake_at", type_=deliveries.c.wake_at.type)), else_=deliveries.c.wake_at),
+        asked=case((_HELD, null()), else_=deliveries.c.asked),
+        lease=case((_HELD, null()), else_=deliveries.c.lease),
+    )
+)
+
+
+async def settle(tx: Transaction, settlements: Sequence[Settlement]) -> None:
+    """Write what attempts came to.
+
+    A writer whose lease is no longer the row's own adds to the number of attempts, because they were made, and leaves
+    everything else to the one who holds it now.
+    """
+    rows = [
+        {
+            "settled": settlement.parcel.delivery_id,
+            "token": settlement.parcel.lease,
+            "attempts": settlement.attempts,
+            "new_standing": settlement.standing,
+            "new_retries_used": settlement.retries_used,
+            "new_next_attempt_at": settlement.next_attempt_at,
+            "new_wake_at": settlement.next_attempt_at,
+            "new_finished_at": settlement.finished_at,
+            "new_last_response_status": settlement.last_response_status,
+            "new_last_error": settlement.last_error,
+        }
+        for settlement in settlements
+    ]
+    await tx.execute(_SETTLE, rows)
+
+
+async def log(tx: Transaction, made: Sequence[Attempt]) -> None:
+    """Insert attempts."""
+    await tx.execute(insert(attempts), [_attempt_row(attempt) for attempt in made])
+
+
+def _attempt_row(attempt: Attempt) -> dict[str, Any]:
+    outcome = attempt.outcome
+    answer, failure, timings = outcome.answer, outcome.failure, outcome.timings
+    return {
+        "id": attempt.id,
+        "delivery_id": attempt.delivery_id,
+        "account_id": attempt.account_id,
+        "number": attempt.number,
+        "trigger": attempt.trigger,
+        "started_at": attempt.started_at,
+        "url": outcome.url,
+        "request_headers": outcome.headers,
+        "response_status": answer.status if answer else None,
+        "response_headers": answer.headers if answer else None,
+        "response_body": answer.body if answer else None,
+        "truncated": bool(answer and answer.truncated),
+        "error_class": failure.error if failure else None,
+        "error_message": failure.message if failure else None,
+        "total_ms": timings.total_ms,
+        "dns_ms": timings.dns_ms,
+        "connect_ms": timings.connect_ms,
+        "tls_ms": timings.tls_ms,
+        "first_byte_ms": timings.first_byte_ms,
+        "remote_address": outcome.remote_address,
+    }
+
+
+def _attempt(row: Row[Any]) -> Attempt:
+    answer = None
+    if row.response_status is not None:
+        headers = tuple((name, value) for name, value in row.response_headers)
+        answer = Answer(row.response_status, headers, row.response_body, row.truncated)
+    return Attempt(
+        id=AttemptId(row.id),
+        delivery_id=DeliveryId(row.delivery_id),
+        account_id=AccountId(row.account_id),
+        number=row.number,
+        trigger=row.trigger,
+        started_at=row.started_at,
+        outcome=Outcome(
+            url=row.url,
+            headers=row.request_headers,
+            timings=Timings(row.total_ms, row.dns_ms, row.connect_ms, row.tls_ms, row.first_byte_ms),
+            answer=answer,
+            failure=Failure(row.error_class, row.error_message) if row.error_class else None,
+            remote_address=row.remote_address,
+        ),
+    )
+
+
+def _log_query(reach: Reach) -> Select[Any]:
+    joined = deliveries.join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
+    return select(*_LOG_COLUMNS).select_from(joined).where(reach.covers(deliveries))
+
+
+async def find(tx: Transaction, reach: Reach, delivery_id: str) -> Delivery | None:
+    """One delivery."""
+    row = (await tx.execute(_log_query(reach).where(deliveries.c.id == delivery_id))).one_or_none()
+    return _delivery(row) if row else None
+
+
+async def of_events(tx: Transaction, reach: Reach, event_ids: Collection[str]) -> Sequence[Delivery]:
+    """All deliveries of these events, oldest first."""
+    query = _log_query(reach).where(deliveries.c.event_id.in_(listed(tx, event_ids)))
+    return [_delivery(row) for row in await tx.execute(query.order_by(deliveries.c.id))]
+
+
+async def browse(tx: Transaction, reach: Reach, which: DeliveryFilter, request: PageRequest) -> Page[Delivery]:
+    """A page of the log, newest first."""
+    query = _log_query(reach).where(*_conditions(which))
+    return await page(tx, query, deliveries.c.id, request, _delivery)
+
+
+def _conditions(which: DeliveryFilter) -> list[ColumnElement[bool]]:
+    row = deliveries.c
+    found: list[tuple[Any, ColumnElement[bool]]] = [
+        (which.status, _STATUS == literal(which.status)),
+        (which.event, row.event_type == which.event),
+        (which.webhook_id, row.endpoint_id == which.webhook_id),
+        (which.job_id, row.job_id == which.job_id),
+        (which.event_id, row.event_id == which.event_id),
+        (which.response_status, row.last_response_status == which.response_status),
+        (which.q, or_(row.id == which.q, row.event_id == which.q, row.job_id == which.q)),
+    ]
+    conditions = [condition for asked, condition in found if asked is not None]
+    if which.status == "failed":
+        conditions.append(row.standing == "failed")  # said once more in the words of the partial index
+    if which.from_ is not None:
+        conditions.append(row.id >= first_id(which.from_))
+    if which.to is not None:
+        conditions.append(row.id < first_id(which.to))
+    return conditions
+
+
+def first_id(moment: datetime) -> str:
+    """The smallest id that a delivery made at ``moment`` can have."""
+    return f"dlv_{int(moment.timestamp() * 1000):012x}"
+
+
+async def attempts_of(tx: Transaction, reach: Reach, delivery_id: str) -> Sequence[Attempt]:
+    """Every attempt of a delivery, in the order in which they were made."""
+    query = select(attempts).where(reach.covers(attempts), attempts.c.delivery_id == delivery_id)
+    return [_attempt(row) for row in await tx.execute(query.order_by(attempts.c.id))]
+
+
+async def ask(tx: Transaction, delivery_id: DeliveryId, trigger: Trigger, now: datetime) -> bool:
+    """Ask for one attempt now; False where one is being made already."""
+    resting = (deliveries.c.id == delivery_id, deliveries.c.lease.is_(None))
+    change = update(deliveries).where(*resting).values(asked=trigger, wake_at=now)
+    return (await tx.execute(change)).rowcount == 1
+
+
+async def cancel(tx: Transaction, reach: Reach, delivery_id: str, *, reason: str, now: datetime) -> bool:
+    """End a delivery that is not ended; False where it is. A request that is on its way is not called back."""
+    running = (reach.covers(deliveries), deliveries.c.id == delivery_id, deliveries.c.standing == "pending")
+    return (await tx.execute(update(deliveries).where(*running).values(_cancelled(reason, now)))).rowcount == 1
+
+
+async def cancel_stranded(tx: Transaction, *, now: datetime, limit: int) -> int:
+    """End waiting deliveries whose endpoint was disabled or deleted; return how many."""
+    gone = endpoints.c.deleted_at.is_not(None)
+    stranded = (
+        select(deliveries.c.id)
+        .join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
+        .where(deliveries.c.wake_at.is_not(None), deliveries.c.lease.is_(None), or_(gone, ~endpoints.c.active))
+        .limit(limit)
+        .with_for_update(of=deliveries, skip_locked=True)
+    )
+    reason = (
+        select(case((gone, "endpoint deleted"), else_="endpoint disabled"))
+        .where(endpoints.c.id == deliveries.c.endpoint_id)
+        .scalar_subquery()
+    )
+    ended = case((deliveries.c.standing == "pending", "cancelled"), else_=deliveries.c.standing)
+    change = _cancelled(reason, now) | {"standing": ended}
+    return (await tx.execute(update(deliveries).where(deliveries.c.id.in_(stranded)).values(change))).rowcount
+
+
+def _cancelled(reason: Any, now: datetime) -> dict[str, Any]:
+    return {
+        "standing": "cancelled",
+        "last_error": reason,
+        "next_attempt_at": None,
+        "wake_at": None,
+        "lease": None,
+        "asked": None,
+        "finished_at": now,
+    }
+
+
+async def backlog(tx: Transaction, now: datetime) -> tuple[int, float]:
+    """How many deliveries wait or are being sent, and for how many seconds the oldest of them has been due."""
+    query = select(func.count(), func.min(deliveries.c.wake_at)).where(deliveries.c.wake_at.is_not(None))
+    count, oldest = (await tx.execute(query)).one()
+    return count, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+
+
+async def prune(tx: Transaction, *, before: datetime, limit: int) -> int:
+    """Delete some old ended deliveries with their attempts; return how many."""
+    old = deliveries.c.id < first_id(before)
+    chosen = select(deliveries.c.id).where(old, deliveries.c.wake_at.is_(None)).order_by(deliveries.c.id).limit(limit)
+    ids = (await tx.execute(delete(deliveries).where(deliveries.c.id.in_(chosen)).returning(deliveries.c.id))).scalars()
+    gone = list(ids)
+    if gone:
+        await tx.execute(delete(attempts).where(attempts.c.delivery_id.in_(listed(tx, gone))))
+    return len(gone)
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(**row._mapping)  # noqa: SLF001 - the documented way to a row's names

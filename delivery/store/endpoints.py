@@ -1,0 +1,121 @@
+"""Statements about endpoints."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from delivery.domain.model import AccountId, Endpoint, EndpointId, SealedSecret
+from delivery.store.cursors import Page, PageRequest, page
+from delivery.store.engine import Transaction, listed
+from delivery.store.reach import Reach
+from delivery.store.tables import deliveries, endpoints
+
+_RECENT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the last deliveries to an endpoint went. ``success_rate`` is None before the first one ended."""
+
+    success_rate: float | None
+    last_delivery_at: datetime | None
+
+
+async def add(tx: Transaction, endpoint: Endpoint) -> None:
+    """Insert an endpoint."""
+    await tx.execute(insert(endpoints).values(_row(endpoint)))
+
+
+async def save(tx: Transaction, endpoint: Endpoint) -> None:
+    """Write a changed endpoint that this transaction has locked."""
+    await tx.execute(update(endpoints).where(endpoints.c.id == endpoint.id).values(_row(endpoint)))
+
+
+async def find(tx: Transaction, reach: Reach, endpoint_id: str, *, for_update: bool = False) -> Endpoint | None:
+    """One endpoint that was not deleted; ``for_update`` keeps others from changing it until the transaction ends."""
+    query = select(endpoints).where(
+        reach.covers(endpoints), endpoints.c.id == endpoint_id, endpoints.c.deleted_at.is_(None)
+    )
+    row = (await tx.execute(query.with_for_update() if for_update else query)).one_or_none()
+    return _endpoint(row) if row else None
+
+
+async def browse(tx: Transaction, reach: Reach, request: PageRequest) -> Page[Endpoint]:
+    """A page of endpoints, newest first."""
+    query = select(endpoints).where(reach.covers(endpoints), endpoints.c.deleted_at.is_(None))
+    return await page(tx, query, endpoints.c.id, request, _endpoint)
+
+
+async def of_accounts(tx: Transaction, accounts: Iterable[AccountId]) -> Mapping[AccountId, Sequence[Endpoint]]:
+    """All endpoints of these accounts, disabled ones too, deleted ones not."""
+    query = select(endpoints).where(endpoints.c.account_id.in_(listed(tx, accounts)), endpoints.c.deleted_at.is_(None))
+    found: dict[AccountId, list[Endpoint]] = defaultdict(list)
+    for row in await tx.execute(query.order_by(endpoints.c.id)):
+        found[AccountId(row.account_id)].append(_endpoint(row))
+    return found
+
+
+async def by_ids(tx: Transaction, ids: Iterable[EndpointId]) -> Sequence[Endpoint]:
+    """Endpoints as they are now, deleted ones too."""
+    return [_endpoint(row) for row in await tx.execute(select(endpoints).where(endpoints.c.id.in_(listed(tx, ids))))]
+
+
+async def health(tx: Transaction, endpoint_id: EndpointId) -> Health:
+    """Look at the last hundred deliveries to an endpoint."""
+    recent = select(deliveries.c.standing, deliveries.c.finished_at).where(deliveries.c.endpoint_id == endpoint_id)
+    rows = (await tx.execute(recent.order_by(deliveries.c.id.desc()).limit(_RECENT))).all()
+    ended = [row.standing for row in rows if row.standing in ("delivered", "failed")]
+    return Health(
+        success_rate=ended.count("delivered") / len(ended) if ended else None,
+        last_delivery_at=max((row.finished_at for row in rows if row.finished_at), default=None),
+    )
+
+
+async def mark_failing(tx: Transaction, ids: Iterable[EndpointId], since: datetime) -> None:
+    """Remember when endpoints that had been well failed for the first time."""
+    well = endpoints.c.id.in_(listed(tx, sorted(ids))) & endpoints.c.failing_since.is_(None)
+    await tx.execute(update(endpoints).where(well).values(failing_since=since, version=endpoints.c.version + 1))
+
+
+async def mark_well(tx: Transaction, ids: Iterable[EndpointId]) -> None:
+    """Forget the failures of endpoints that answered well."""
+    failing = endpoints.c.id.in_(listed(tx, sorted(ids))) & endpoints.c.failing_since.is_not(None)
+    await tx.execute(update(endpoints).where(failing).values(failing_since=None, version=endpoints.c.version + 1))
+
+
+async def disable(tx: Transaction, ids: Iterable[EndpointId], *, reason: str, now: datetime) -> Sequence[Endpoint]:
+    """Switch endpoints off; return those that were on."""
+    on = endpoints.c.id.in_(listed(tx, ids)) & endpoints.c.active
+    change = {"active": False, "disabled_reason": reason, "updated_at": now, "version": endpoints.c.version + 1}
+    return [_endpoint(row) for row in await tx.execute(update(endpoints).where(on).values(change).returning(endpoints))]
+
+
+async def failing_since_before(tx: Transaction, moment: datetime) -> Sequence[EndpointId]:
+    """Active endpoints that have known nothing but failures since before ``moment``."""
+    query = select(endpoints.c.id).where(
+        endpoints.c.failing_since < moment, endpoints.c.active, endpoints.c.deleted_at.is_(None)
+    )
+    return [EndpointId(endpoint_id) for endpoint_id in (await tx.execute(query)).scalars()]
+
+
+def _row(endpoint: Endpoint) -> dict[str, Any]:
+    return asdict(endpoint)
+
+
+def _endpoint(row: Row[Any]) -> Endpoint:
+    values = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's names
+    values["events"] = tuple(values["events"])
+    values["secrets"] = tuple(_secret(**secret) for secret in values["secrets"])
+    if values["retry_schedule"] is not None:
+        values["retry_schedule"] = tuple(values["retry_schedule"])
+    return Endpoint(**values)
+
+
+def _secret(*, sealed: str, last4: str, created_at: str, expires_at: str | None) -> SealedSecret:
+    return SealedSecret(
+        sealed, last4, datetime.fromisoformat(created_at), datetime.fromisoformat(expires_at) if expires_at else None
+    )

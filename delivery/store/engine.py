@@ -1,0 +1,103 @@
+"""Opening the database, and its two kinds of transaction."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any
+
+import orjson
+from sqlalchemy import ARRAY, Select, String, event, func, literal, select
+from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+Transaction = AsyncConnection
+
+#: How long a writer waits for another process's turn on the same SQLite file.
+_SQLITE_PATIENCE_S = 15.0
+
+#: SQLSTATE classes of statements that will never succeed: data exceptions, constraint violations.
+_POISON = ("22", "23")
+
+
+class Store:
+    """One database, open."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.dialect = engine.dialect.name
+        sqlite = self.dialect == "sqlite"
+        # SQLite has one writer at a time: queueing here is fair, queueing on its file lock is not
+        self._turn: AbstractAsyncContextManager[Any] = asyncio.Lock() if sqlite else nullcontext()
+        self._reader = engine if sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """Statements that change nothing. On PostgreSQL each one sees what is committed when it starts."""
+        async with self._reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Transaction]:
+        """One transaction: committed when the block is left, rolled back when it raises."""
+        async with self._turn, self.engine.connect() as connection:
+            await connection.execution_options(writing=True)
+            async with connection.begin():
+                yield connection
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self.engine.dispose()
+
+
+def open_store(url: str, *, pool_size: int = 10) -> Store:
+    """Open a database: ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://…``. Connects at first use."""
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url, connect_args={"timeout": _SQLITE_PATIENCE_S})
+        _prepare_sqlite(engine)
+    else:
+        engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=False)
+    return Store(engine)
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    """Write-ahead log, durable commits, and transactions that say at their start whether they will write.
+
+    A transaction that begins as a reader and then writes fails at once when another one wrote in between, and no
+    patience helps; ``BEGIN IMMEDIATE`` waits its turn instead.
+    """
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver would begin transactions by itself, always deferred
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        writing = connection.get_execution_options().get("writing")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def is_poison(error: BaseException) -> bool:
+    """True where a statement failed because of its data and would fail again; False where trying again can help."""
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None)
+        if state is not None:
+            return str(state).startswith(_POISON)
+        return type(error).__name__ in ("DataError", "IntegrityError")
+    return isinstance(error, StatementError)
+
+
+def is_database_fault(error: BaseException) -> bool:
+    """True where the database could not be reached or could not do its work, whatever was asked of it."""
+    return isinstance(error, (DBAPIError, OSError, TimeoutError)) and not is_poison(error)
+
+
+def listed(tx: Transaction, values: Iterable[str]) -> Select[Any]:
+    """Strings as a one-column query, for ``column.in_(…)``: one parameter, so one statement text for every length."""
+    if tx.dialect.name == "sqlite":
+        return select(func.json_each(orjson.dumps(list(values)).decode()).table_valued("value").c.value)
+    return select(func.unnest(literal(list(values), ARRAY(String))))

@@ -1,0 +1,140 @@
+"""What has to be done again and again. Each function is safe to run in any number of processes at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from delivery.courier import Courier
+from delivery.domain.model import EndpointId
+from delivery.ledger import Ledger
+from delivery.ports import Surroundings
+from delivery.store import deliveries, endpoints, events
+from delivery.store.engine import Store
+from delivery.telemetry import BACKLOG, OLDEST, tell, warn
+
+#: Rows per transaction of housekeeping: small enough to hold no lock for long.
+_HANDFUL = 500
+
+
+class Sweep:
+    """Brings what is due from the store to the courier: retries, requests by hand, and what a dead process left."""
+
+    def __init__(self, store: Store, courier: Courier, ledger: Ledger, around: Surroundings, *, lease_s: float) -> None:
+        self._store = store
+        self._courier = courier
+        self._ledger = ledger
+        self._around = around
+        self._lease = timedelta(seconds=lease_s)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Take what is due, as long as there is any and there is room for it."""
+        async with self._one_at_a_time:
+            # after an outage the log comes first: what was sent meanwhile must not look like a dead process's work
+            while not self._ledger.behind and await self._claim():
+                pass
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """While the block is open, run at once whenever the courier has room for what it had to leave."""
+        follower = asyncio.create_task(self._follow())
+        try:
+            yield
+        finally:
+            follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        while True:
+            await self._courier.until_hungry()
+            try:
+                await self.run()
+            except Exception as error:  # noqa: BLE001 - the next tick tries again, and it must find this task alive
+                warn("sweep.failed", error=repr(error))
+
+    async def _claim(self) -> bool:
+        terms = self._courier.terms()
+        if terms.limit == 0:
+            return False
+        now = self._around.clock.now()
+        with self._courier.booking() as booking:
+            async with self._store.writing() as tx:
+                parcels = await deliveries.claim(
+                    tx,
+                    now=now,
+                    until=now + self._lease,
+                    lease=self._courier.new_lease(),
+                    limit=terms.limit,
+                    per_endpoint=terms.per_endpoint,
+                    busy=terms.busy,
+                )
+                admitted = booking.admit(parcels)
+                left = [parcel for parcel in parcels if parcel.delivery_id not in admitted]
+                if left:  # intake was quicker and took their places
+                    await deliveries.release(tx, left, now)
+        return bool(admitted)
+
+    async def renew(self) -> None:
+        """Prolong the leases of what waits longer than usual."""
+        now = self._around.clock.now()
+        held = self._courier.held_until(now + self._lease / 2)
+        if held:
+            async with self._store.writing() as tx:
+                await deliveries.prolong(tx, held, now + self._lease)
+            self._courier.prolonged(held, now + self._lease)
+
+
+class Housekeeping:
+    """Keeps the store small and its states final."""
+
+    def __init__(self, store: Store, around: Surroundings, *, retention: timedelta, disable_after: timedelta) -> None:
+        self._store = store
+        self._around = around
+        self._retention = retention
+        self._disable_after = disable_after
+
+    async def prune(self) -> int:
+        """Delete what is older than the retention, a handful per transaction; return the number of deliveries."""
+        before = self._around.clock.now() - self._retention
+        total = 0
+        for forget in (deliveries.prune, events.prune):
+            gone = _HANDFUL
+            while gone == _HANDFUL:
+                async with self._store.writing() as tx:
+                    gone = await forget(tx, before=before, limit=_HANDFUL)
+                total += gone if forget is deliveries.prune else 0
+        if total:
+            tell("deliveries.pruned", count=total)
+        return total
+
+    async def disable_failing(self) -> list[EndpointId]:
+        """Disable endpoints that have known nothing but failures for too long."""
+        now = self._around.clock.now()
+        hours = self._disable_after.total_seconds() / 3600
+        reason = f"Nothing but failures for {hours:g} hours"
+        async with self._store.writing() as tx:
+            ids = await endpoints.failing_since_before(tx, now - self._disable_after)
+            disabled = await endpoints.disable(tx, ids, reason=reason, now=now) if ids else []
+        for endpoint in disabled:
+            tell("endpoint.disabled", endpoint_id=endpoint.id, account_id=endpoint.account_id, reason=reason)
+        return [endpoint.id for endpoint in disabled]
+
+    async def cancel_stranded(self) -> int:
+        """End what waits for endpoints that were disabled or deleted."""
+        total = 0
+        ended = _HANDFUL
+        while ended == _HANDFUL:
+            async with self._store.writing() as tx:
+                ended = await deliveries.cancel_stranded(tx, now=self._around.clock.now(), limit=_HANDFUL)
+            total += ended
+        if total:
+            tell("deliveries.stranded", count=total)
+        return total
+
+    async def measure(self) -> None:
+        """Set the gauges that only the store knows."""
+        async with self._store.reading() as tx:
+            count, oldest_s = await deliveries.backlog(tx, self._around.clock.now())
+        BACKLOG.set(count)
+        OLDEST.set(oldest_s)

@@ -1,0 +1,47 @@
+"""The keys that the embedded database gets by itself: made on first start, in a 0600 file beside the SQLite file."""
+
+import base64
+import json
+import os
+import secrets
+from pathlib import Path
+
+from service.settings import Settings, SettingsError
+
+
+def with_keys(settings: Settings) -> Settings:
+    """Fill in the master key and the JWT secret where the settings leave them to us."""
+    if settings.sqlite_file is None or (settings.master_keys and (settings.jwt_secret or settings.jwt_jwks_url)):
+        return settings
+    path = settings.sqlite_file.with_suffix(settings.sqlite_file.suffix + ".keys")
+    made = _read(path) or _make(path)
+    return settings.model_copy(
+        update={
+            "master_keys": settings.master_keys or made["master_keys"],
+            "jwt_secret": settings.jwt_secret or made["jwt_secret"],
+        }
+    )
+
+
+def _read(path: Path) -> dict[str, str] | None:
+    try:
+        found: dict[str, str] = json.loads(path.read_text())
+    except FileNotFoundError:  # the first start
+        return None
+    except ValueError as error:
+        raise SettingsError(f"{path} is damaged; restore it, or stored signing secrets cannot be opened") from error
+    return found
+
+
+def _make(path: Path) -> dict[str, str]:
+    keys = {
+        "master_keys": "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "jwt_secret": secrets.token_urlsafe(48),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(keys, file)
+    except FileExistsError:  # another process was first: its keys are the ones
+        return _read(path) or keys
+    return keys

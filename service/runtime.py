@@ -1,0 +1,151 @@
+"""The composition root: opens everything in order, wires it, and closes it in the opposite order."""
+
+import os
+import random
+import secrets
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from consumers.bus import Bus, open_bus
+from delivery.courier import Courier
+from delivery.departures import Decision, Departures
+from delivery.destinations.session import open_session
+from delivery.destinations.webhook import WebhookDestination
+from delivery.domain.guard import EgressPolicy
+from delivery.domain.model import Parcel
+from delivery.domain.sealing import KeyRing
+from delivery.gather import Gatherer
+from delivery.intake import Intake, Offer, Reply
+from delivery.lanes import Limits
+from delivery.ledger import Entry, Ledger
+from delivery.ports import Clock, Destinations, Surroundings
+from delivery.registry import Registry
+from delivery.store.engine import Store, is_poison, open_store
+from delivery.upkeep import Housekeeping, Sweep
+from service.auth import Auth
+from service.jobs import ticking
+from service.keyfile import with_keys
+from service.schema import migrate
+from service.settings import ROLES, Role, Settings
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return this moment."""
+        return datetime.now(UTC)
+
+
+def system_surroundings(clock: Clock | None = None) -> Surroundings:
+    """Time and chance as the machine has them."""
+    return Surroundings(clock or SystemClock(), random.SystemRandom(), os.urandom)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything that is open while the service runs."""
+
+    settings: Settings
+    roles: Collection[Role]
+    around: Surroundings
+    store: Store
+    ring: KeyRing
+    auth: Auth
+    registry: Registry
+    courier: Courier
+    intake: Intake
+    offers: Gatherer[Offer, Reply]
+    ledger: Ledger
+    sweep: Sweep
+    housekeeping: Housekeeping
+    bus: Bus
+
+
+@asynccontextmanager
+async def open_runtime(
+    settings: Settings, roles: Collection[Role] = ROLES, *, clock: Clock | None = None, ticks: bool = True
+) -> AsyncIterator[Runtime]:
+    """Run the service's inside while the block is open; without ``ticks`` the caller moves the jobs by hand."""
+    settings = with_keys(settings)
+    around = system_surroundings(clock)
+    async with AsyncExitStack() as stack:
+        store = open_store(settings.database_url)
+        stack.push_async_callback(store.close)
+        if settings.sqlite_file is not None:
+            await migrate(store)
+        runtime = await _wire(stack, settings, roles, around, store)
+        if "worker" in roles:
+            await stack.enter_async_context(runtime.courier.running(grace_s=settings.grace_period))
+            await stack.enter_async_context(runtime.sweep.following())
+        await stack.enter_async_context(runtime.bus.running(consume="worker" in roles))
+        if ticks:
+            await stack.enter_async_context(ticking(runtime))
+        yield runtime
+
+
+async def _wire(
+    stack: AsyncExitStack, settings: Settings, roles: Collection[Role], around: Surroundings, store: Store
+) -> Runtime:
+    ring = KeyRing.parse(settings.master_keys or "")
+    policy = EgressPolicy(settings.allowed_networks, settings.require_https, settings.port_ranges)
+    ledger = Ledger(store)
+    entries: Gatherer[Entry, None] = Gatherer(ledger.record, divides=is_poison)
+    departures = Departures(store, ring, around.clock, longest_s=settings.longest_delivery_s)
+    parcels: Gatherer[Parcel, Decision] = Gatherer(departures.clear)
+    await stack.enter_async_context(entries.running())
+    await stack.enter_async_context(parcels.running())
+    courier = Courier(
+        store=store,
+        departures=parcels,
+        ledger=entries,
+        destinations=await _destinations(stack, settings, policy),
+        around=around,
+        limits=Limits(settings.worker_concurrency, settings.endpoint_concurrency),
+        schedule=settings.retry_schedule,
+        name=secrets.token_hex(8),
+    )
+    intake = Intake(store, courier, around, lease_s=settings.lease_s)
+    offers: Gatherer[Offer, Reply] = Gatherer(intake.accept, divides=is_poison)
+    await stack.enter_async_context(offers.running())
+    return Runtime(
+        settings=settings,
+        roles=roles,
+        around=around,
+        store=store,
+        ring=ring,
+        auth=Auth(store, around, settings),
+        registry=Registry(
+            store=store,
+            ring=ring,
+            policy=policy,
+            brand=settings.brand,
+            courier=courier,
+            around=around,
+            lease_s=settings.lease_s,
+        ),
+        courier=courier,
+        intake=intake,
+        offers=offers,
+        ledger=ledger,
+        sweep=Sweep(store, courier, ledger, around, lease_s=settings.lease_s),
+        housekeeping=Housekeeping(
+            store,
+            around,
+            retention=timedelta(days=settings.retention_days),
+            disable_after=timedelta(hours=settings.disable_after_hours),
+        ),
+        bus=open_bus(settings.bus_url, intake=intake, store=store, around=around),
+    )
+
+
+async def _destinations(stack: AsyncExitStack, settings: Settings, policy: EgressPolicy) -> Destinations:
+    session = await stack.enter_async_context(open_session(policy, proxy=settings.egress_proxy))
+    webhook = WebhookDestination(
+        session, policy, brand=settings.brand, attempt_timeout=settings.attempt_timeout
+    )
+    return {"webhook": webhook}
+
+

@@ -1,0 +1,180 @@
+"""The settings, read once: environment variables ``HOOKLINE_…``, over a TOML file with the same names in lower case.
+
+This is the only place that reads the environment; everything further down gets plain values.
+"""
+
+import difflib
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from delivery.domain.retry import SCHEDULE
+
+_PREFIX = "HOOKLINE_"
+_SECRET = frozenset({"master_keys", "jwt_secret"})
+
+Role = Literal["api", "worker", "scheduler"]
+ROLES: tuple[Role, ...] = ("api", "worker", "scheduler")
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message says which one, and what would do."""
+
+
+def _comma_separated(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """Every setting with its default; with no setting at all, everything works without another server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_url: str = "sqlite+aiosqlite:///hookline.db"
+    bus_url: str = "memory://"
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    master_keys: str | None = None
+    jwt_secret: str | None = Field(None, min_length=32)
+    jwt_jwks_url: str | None = None
+    retry_schedule: Annotated[tuple[int, ...], BeforeValidator(_comma_separated)] = SCHEDULE
+    attempt_timeout: float = Field(10.0, gt=0, le=60)
+    allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_comma_separated)] = ()
+    allowed_ports: str = Field("80,443,1024-65535", pattern=r"^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$")
+    require_https: bool = True
+    egress_proxy: str | None = None
+    brand: str = Field("Tagmatic", pattern=r"^[A-Za-z][A-Za-z0-9]{0,31}$")
+    worker_concurrency: int = Field(256, ge=1, le=10_000)
+    endpoint_concurrency: int = Field(16, ge=1, le=1_000)
+    retention_days: int = Field(30, ge=1)
+    disable_after_hours: float = Field(120.0, gt=0)
+    grace_period: float = Field(25.0, ge=0)
+    log_format: Literal["console", "json"] | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
+            raise ValueError("wants sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME")
+        return value
+
+    @field_validator("bus_url")
+    @classmethod
+    def _known_bus(cls, value: str) -> str:
+        if not value.startswith(("memory://", "amqp://", "amqps://")):
+            raise ValueError("wants memory:// or amqp://USER:PASSWORD@HOST/VHOST (amqps:// with TLS)")
+        return value
+
+    @field_validator("allowed_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        return [ip_network(part) for part in _comma_separated(value)]
+
+    @field_validator("retry_schedule")
+    @classmethod
+    def _positive_waits(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(wait < 1 for wait in value):
+            raise ValueError("wants seconds before each retry, each at least 1")
+        return value
+
+    @model_validator(mode="after")
+    def _secrets_for_servers(self) -> "Settings":
+        if self.sqlite_file is None and self.master_keys is None:
+            raise ValueError("MASTER_KEYS is required with this database: name:base64 of 32 random bytes")
+        if self.sqlite_file is None and self.jwt_secret is None and self.jwt_jwks_url is None:
+            raise ValueError("JWT_SECRET (at least 32 characters) or JWT_JWKS_URL is required with this database")
+        return self
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The database's file, if it is one."""
+        prefix = "sqlite+aiosqlite:///"
+        return Path(self.database_url.removeprefix(prefix)) if self.database_url.startswith(prefix) else None
+
+    @property
+    def port_ranges(self) -> tuple[range, ...]:
+        """The ports that deliveries may reach."""
+        pairs = (part.partition("-") for part in self.allowed_ports.split(","))
+        return tuple(range(int(first), int(last or first) + 1) for first, _, last in pairs)
+
+    @property
+    def lease_s(self) -> float:
+        """How long a claim on a delivery lasts: two attempts (a rotation makes two) and time to write them down."""
+        return 2 * (self.attempt_timeout + 1) + 10
+
+    @property
+    def longest_delivery_s(self) -> float:
+        """The longest that sending one delivery can take. Shorter than the lease, or two processes could send it."""
+        return 2 * (self.attempt_timeout + 1) + 1
+
+    def lines(self) -> list[str]:
+        """The effective settings for people, secrets only as set or unset."""
+        shown = {name: getattr(self, name) for name in type(self).model_fields}
+        return [f"{name.upper()}={_show(name, value)}" for name, value in shown.items()]
+
+
+def _show(name: str, value: Any) -> str:
+    if name in _SECRET:
+        return "(set)" if value else "(unset)"
+    if name in ("database_url", "bus_url") and "@" in value:
+        scheme, _, rest = value.partition("://")
+        return f"{scheme}://…@{rest.rpartition('@')[2]}"
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value)
+    return "" if value is None else str(value)
+
+
+def read_settings(
+    config: Path | None = None, environment: Mapping[str, str] = os.environ, **overrides: Any
+) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: an unknown name, with the likely one, or a value that does not fit.
+    """
+    values = _from_file(config) | _from_environment(environment) | overrides
+    for name in values:
+        if name not in Settings.model_fields:
+            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+            hint = f"; did you mean {_PREFIX}{near[0].upper()}?" if near else ""
+            raise SettingsError(f"Unknown setting {_PREFIX}{name.upper()}{hint}")
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from error
+
+
+def _from_file(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    try:
+        return tomllib.loads(config.read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"Cannot read {config}: {error}") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name.removeprefix(_PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(_PREFIX) and value != ""
+    }
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][:1]).upper()
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{_PREFIX}{name}: {message}" if name else f"{_PREFIX}{message}"
+
+
+def log_format(settings: Settings) -> Literal["console", "json"]:
+    """Console on a terminal, JSON lines everywhere else, unless the settings say so."""
+    return settings.log_format or ("console" if sys.stderr.isatty() else "json")
