@@ -19,6 +19,11 @@ from delivery.domain.retry import SCHEDULE
 _PREFIX = "HOOKLINE_"
 _SECRET = frozenset({"master_keys", "jwt_secret"})
 
+#: What the commands that call the API take from the environment: no settings of the service, so not refused here.
+API_KEY_VARIABLE = "HOOKLINE_API_KEY"
+URL_VARIABLE = "HOOKLINE_URL"
+_OF_COMMANDS = frozenset({API_KEY_VARIABLE, URL_VARIABLE})
+
 Role = Literal["api", "worker", "scheduler"]
 ROLES: tuple[Role, ...] = ("api", "worker", "scheduler")
 
@@ -164,7 +169,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return {
         name.removeprefix(_PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(_PREFIX) and value != ""
+        if name.startswith(_PREFIX) and name not in _OF_COMMANDS and value != ""
     }
 
 

@@ -27,9 +27,9 @@ class EventType:
     description: str
 
     @cached_property
-    def schema(self) -> Mapping[str, Any]:
+    def schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of the whole envelope."""
-        schema: Mapping[str, Any] = json.loads((_SCHEMAS / f"{self.name}.schema.json").read_text())
+        schema: dict[str, Any] = json.loads((_SCHEMAS / f"{self.name}.schema.json").read_text())
         return schema
 
     @cached_property

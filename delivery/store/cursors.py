@@ -1,7 +1,7 @@
 """Pages of a list that grows at its top while it is being read.
 
-Newest first, by id. A cursor is the last id of the page before; rows that arrive meanwhile sort before the first page and
-move nothing.
+Newest first, by id. A cursor is the last id of the page before; rows that arrive meanwhile sort before the first page
+and move nothing.
 """
 
 import base64

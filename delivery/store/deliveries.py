@@ -44,7 +44,7 @@ from delivery.domain.model import (
     Trigger,
 )
 from delivery.store.cursors import Page, PageRequest, page
-from delivery.store.engine import Transaction, listed
+from delivery.store.engine import AnyRow, Transaction, listed
 from delivery.store.reach import Reach
 from delivery.store.tables import attempts, deliveries, endpoints, events
 
@@ -177,7 +177,7 @@ async def _parcels(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Parcel]:
     return [_parcel(row, found[row.event_id]) for row in sorted(rows, key=lambda row: str(row.id))]
 
 
-def _parcel(row: Row[Any], event: Row[Any]) -> Parcel:
+def _parcel(row: Row[Any], event: AnyRow) -> Parcel:
     return Parcel(
         delivery_id=DeliveryId(row.id),
         account_id=AccountId(row.account_id),
@@ -355,7 +355,7 @@ async def browse(tx: Transaction, reach: Reach, which: DeliveryFilter, request: 
 def _conditions(which: DeliveryFilter) -> list[ColumnElement[bool]]:
     row = deliveries.c
     found: list[tuple[Any, ColumnElement[bool]]] = [
-        (which.status, _STATUS == literal(which.status)),
+        (which.status, literal(which.status) == _STATUS),
         (which.event, row.event_type == which.event),
         (which.webhook_id, row.endpoint_id == which.webhook_id),
         (which.job_id, row.job_id == which.job_id),

@@ -6,11 +6,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any
 
 import orjson
-from sqlalchemy import ARRAY, Select, String, event, func, literal, select
+from sqlalchemy import ARRAY, Row, Select, String, event, func, literal, select
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 Transaction = AsyncConnection
+
+#: A row of whatever columns.
+AnyRow = Row[*tuple[Any, ...]]
 
 #: How long a writer waits for another process's turn on the same SQLite file.
 _SQLITE_PATIENCE_S = 15.0

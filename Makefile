@@ -1,0 +1,73 @@
+# Everything starts here. Works on a bare Debian with Python 3.11, as root or with sudo.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := rabbitmq-server postgresql
+SOURCES := delivery consumers service migrations tests
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check format bench lock clean packages
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+demo: .venv/run ## see it work: no server needed (ONCE=1: end by itself)
+	$(BIN)/hookline demo $(if $(ONCE),--once)
+
+run: .venv/run ## serve on the embedded database and bus, http://127.0.0.1:8080
+	$(BIN)/hookline serve
+
+test: packages .venv/dev ## everything: checks, and all tests on real servers
+	$(MAKE) --no-print-directory lint
+	$(BIN)/pytest
+
+check: .venv/dev lint ## for every save: lint, types, import contracts, quick tests
+	$(BIN)/pytest -q -m "not slow and not servers"
+
+.PHONY: lint
+lint: .venv/dev
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev ## put the code into its form
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: packages .venv/dev ## deliveries per second, beside the bare HTTP client of the same run
+	$(BIN)/python -m tests.benchmarks.throughput
+
+lock: ## write the lock files anew from pyproject.toml
+	@tool=$$(mktemp -d) && $(PYTHON) -m venv $$tool && $$tool/bin/pip install -q uv && \
+	for extra in "" "--extra dev"; do \
+	  file=requirements$${extra:+-dev}.lock; \
+	  $$tool/bin/uv pip compile pyproject.toml --extra build $$extra --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header --quiet --output-file $$file || exit 1; \
+	done; rm -rf $$tool
+
+clean: ## forget what was made here
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+# One environment; the file .venv/run says that it can run the service, .venv/dev that it can test it, too.
+.venv/run: requirements.lock pyproject.toml
+	[ -e .venv/dev ] || { $(PYTHON) -m venv .venv && $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; }
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/dev: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@ .venv/run
+
+packages:
+	@missing=""; for name in $(PACKAGES); do \
+	  dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$name"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing$$missing"; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get update -qq && \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi

@@ -1,0 +1,72 @@
+"""How the consumers are: known at any moment, and told once when it changes."""
+
+from dataclasses import dataclass
+
+from delivery.telemetry import CONSUMING, tell, warn
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One consumer: at work, or not and why."""
+
+    name: str
+    up: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """One queue: messages that wait in it, and consumers that are attached to it."""
+
+    queue: str
+    messages: int
+    consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A bus as it stands: its queues, and by name what differs from what it should be."""
+
+    depths: tuple[Depth, ...]
+    problems: dict[str, str]
+
+
+class BusUnavailable(Exception):  # noqa: N818 - a state of the bus, not a mistake of the caller
+    """The bus could not take a message, or could not be asked, within its time. Trying again is safe."""
+
+
+class Board:
+    """What troubles each consumer, by aspect: the broker, its queue, the database. No trouble is up."""
+
+    def __init__(self) -> None:
+        self._troubles: dict[str, dict[str, str]] = {}
+
+    def post(self, name: str) -> None:
+        """Begin with a consumer: it is down until its first trouble, that it has not started, is over."""
+        self._troubles[name] = {"broker": "not started yet"}
+        CONSUMING.labels(name).set(0)
+
+    def trouble(self, name: str, aspect: str, why: str) -> None:
+        """Note a trouble. Said aloud when it is a new one, not while it lasts."""
+        troubles = self._troubles.setdefault(name, {})
+        if aspect not in troubles:
+            warn("consumer.troubled", consumer=name, aspect=aspect, why=why)
+        troubles[aspect] = why
+        CONSUMING.labels(name).set(0)
+
+    def clear(self, name: str, aspect: str) -> None:
+        """Note that a trouble is over."""
+        troubles = self._troubles.setdefault(name, {})
+        if troubles.pop(aspect, None) is not None:
+            tell("consumer.mended", consumer=name, aspect=aspect)
+            CONSUMING.labels(name).set(0 if troubles else 1)
+
+    def close(self) -> None:
+        """End with all consumers."""
+        for name in self._troubles:
+            CONSUMING.labels(name).set(0)
+        self._troubles.clear()
+
+    def view(self) -> tuple[Health, ...]:
+        """All consumers, as they are now."""
+        return tuple(Health(name, not why, "; ".join(why.values())) for name, why in self._troubles.items())
