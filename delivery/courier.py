@@ -5,9 +5,8 @@ taken: its row stays in the store, due, and memory stays bounded.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
@@ -16,11 +15,11 @@ from delivery.domain.ids import new_id
 from delivery.domain.model import Attempt, AttemptId, DeliveryId, Endpoint, EndpointId, Outcome, Parcel, Trigger
 from delivery.domain.retry import StandDown, decide
 from delivery.gather import Gatherer
-from delivery.lanes import Lanes, Limits
+from delivery.lanes import Lanes, Limits, Terms
 from delivery.ledger import Entry
 from delivery.ports import Destinations, Shipment, Surroundings
 from delivery.store import deliveries
-from delivery.store.engine import Store
+from delivery.store.engine import Store, is_database_fault
 from delivery.telemetry import IN_HAND, warn
 
 _REFUSES_SIGNATURE = frozenset({401, 403})
@@ -78,9 +77,16 @@ class Courier:
     async def _release(self, parcels: Sequence[Parcel]) -> None:
         for parcel in parcels:
             self._leased_until.pop(parcel.delivery_id, None)
-        if parcels:
+        if not parcels:
+            return
+        try:
             async with self._store.writing() as tx:
                 await deliveries.release(tx, parcels, self._around.clock.now())
+        except Exception as error:
+            if not is_database_fault(error):
+                raise
+            # they are found again when their leases have run out; what is on its way must still be waited for
+            warn("deliveries.unreleased", count=len(parcels), error=str(error))
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
@@ -102,16 +108,18 @@ class Courier:
         for parcel in places.admitted:
             self._leased_until[parcel.delivery_id] = (parcel, parcel.leased_until)
             self._lanes.put(parcel)
+        # only now: before the commit, nobody would have found them in the store
+        self._lanes.turn_away(places.refused)
         self._start_what_may_start()
+        self._look_for_hunger()
 
     def book(self, endpoint_id: EndpointId) -> bool:
         """Take a place for one parcel; False: there is none."""
         return self._open and self._lanes.book(endpoint_id)
 
-    def terms(self) -> "Terms":
+    def terms(self) -> Terms:
         """What this process would take from the store now."""
-        room = self._lanes.room if self._open else 0
-        return Terms(room, self._lanes.share, self._lanes.crowded())
+        return self._lanes.terms() if self._open else Terms(0, 0, ())
 
     async def until_hungry(self) -> None:
         """Wait until there is room for something that had to be left in the store."""
@@ -154,9 +162,12 @@ class Courier:
         finally:
             self._leased_until.pop(parcel.delivery_id, None)
             self._lanes.done(parcel)
-            if self._lanes.take_hungry():
-                self._hungry.set()
+            self._look_for_hunger()
             self._start_what_may_start()
+
+    def _look_for_hunger(self) -> None:
+        if self._lanes.hungry:
+            self._hungry.set()
 
     async def deliver(self, parcel: Parcel) -> Sequence[Attempt]:
         """Make the parcel's next attempt at once and log it; return the requests that were made."""
@@ -214,27 +225,22 @@ class Courier:
         return self._schedule if endpoint.retry_schedule is None else endpoint.retry_schedule
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a process would take from the store: how much in all, how much of one endpoint, and of which none now."""
-
-    limit: int
-    per_endpoint: int
-    busy: Collection[EndpointId]
-
-
 class Places:
     """An open booking."""
 
     def __init__(self, courier: Courier) -> None:
         self._courier = courier
         self.admitted: list[Parcel] = []
+        self.refused: set[EndpointId] = set()
 
     def admit(self, parcels: Sequence[Parcel]) -> set[DeliveryId]:
         """Take the parcels for which there is room; return their ids."""
-        taken = [parcel for parcel in parcels if self._courier.book(parcel.endpoint_id)]
-        self.admitted += taken
-        return {parcel.delivery_id for parcel in taken}
+        for parcel in parcels:
+            if self._courier.book(parcel.endpoint_id):
+                self.admitted.append(parcel)
+            else:
+                self.refused.add(parcel.endpoint_id)
+        return {parcel.delivery_id for parcel in self.admitted}
 
 
 def _refused_signature(outcome: Outcome) -> bool:

@@ -1,8 +1,8 @@
 """The last look before a request goes out.
 
-Between the commit that made a parcel and the moment of sending, its delivery may have been cancelled, its lease may have
-run out, its endpoint may have a new secret, or be gone. So every attempt asks the store once more, many of them in one
-query, and whatever a customer changed holds from the next attempt on, in every process.
+Between the commit that made a parcel and the moment of sending, its delivery may have been cancelled, its lease may
+have run out, its endpoint may have a new secret, or be gone. So every attempt asks the store once more, many of them in
+one query, and whatever a customer changed holds from the next attempt on, in every process.
 """
 
 from collections.abc import Iterable, Sequence

@@ -7,7 +7,7 @@ lone item waits for nobody.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -31,33 +31,59 @@ class Gatherer(Generic[T, R]):
         self._most = most
         self._divides = divides
         self._waiting: asyncio.Queue[tuple[T, asyncio.Future[R]]] = asyncio.Queue()
+        self._batch: list[tuple[T, asyncio.Future[R]]] = []
+        self._closed = False
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Gatherer[T, R]"]:
-        """Work while the block is open; what was handed in before it is left is still worked on."""
+    async def running(self, *, grace_s: float = 10.0) -> AsyncIterator["Gatherer[T, R]"]:
+        """Work while the block is open.
+
+        What was handed in before it is left is still worked on, for ``grace_s`` at most; whoever waits longer, or has
+        not been answered when the block is left by an exception, is cancelled.
+        """
         worker = asyncio.create_task(self._run())
+        worker.add_done_callback(self._dismiss)
         try:
             yield self
-            await self._waiting.join()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._waiting.join()
         finally:
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
 
     async def hand_in(self, item: T) -> R:
         """Wait for the item's result."""
+        if self._closed:
+            raise RuntimeError("handed in after closing: nobody would ever answer")
         result: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((item, result))
         return await result
 
     async def _run(self) -> None:
         while True:
-            batch = [await self._waiting.get()]
+            self._batch.append(await self._waiting.get())
             await asyncio.sleep(0)  # let everything that is ready to run now hand in, too
-            while len(batch) < self._most and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            await self._settle(batch)
-            for _ in batch:
-                self._waiting.task_done()
+            self._take(self._most - 1)
+            await self._settle(self._batch)
+            self._forget()
+
+    def _take(self, most: int) -> None:
+        for _ in range(min(most, self._waiting.qsize())):
+            self._batch.append(self._waiting.get_nowait())
+
+    def _forget(self) -> None:
+        for _ in self._batch:
+            self._waiting.task_done()
+        self._batch = []
+
+    def _dismiss(self, _worker: asyncio.Task[None]) -> None:
+        """Nobody works here any more: whoever still waits must not wait for ever."""
+        self._closed = True
+        self._take(self._waiting.qsize())
+        for _, result in self._batch:
+            result.cancel()
+        self._forget()
 
     async def _settle(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         try:
@@ -71,10 +97,6 @@ class Gatherer(Generic[T, R]):
             for _, result in batch:
                 if not result.done():  # who waited may have been cancelled
                     result.set_exception(error)
-        except asyncio.CancelledError:  # the block was left by force: nobody will ever answer
-            for _, result in batch:
-                result.cancel()
-            raise
         else:
             for (_, result), value in zip(batch, results, strict=True):
                 if not result.done():

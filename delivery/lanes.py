@@ -6,7 +6,7 @@ then there is something to fetch from the store again.
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from delivery.domain.model import EndpointId, Parcel
@@ -30,6 +30,19 @@ class Limits:
         return max(self.per_endpoint, self.places // 8)
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a process would take from the store: how much in all, how much of one endpoint, and of which none now."""
+
+    limit: int
+    per_endpoint: int
+    crowded: Collection[EndpointId]
+
+
+#: Stands among those turned away when it is not known who they are.
+_ANYONE = EndpointId("")
+
+
 @dataclass(slots=True)
 class _Lane:
     """``places`` counts parcels booked, waiting and being sent."""
@@ -48,18 +61,13 @@ class Lanes:
         self._lanes: dict[EndpointId, _Lane] = {}
         self._turns: deque[EndpointId] = deque()
         self._turned_away: set[EndpointId] = set()
-        self._was_full = False
         self.places = 0
         self.sending = 0
 
     def book(self, endpoint_id: EndpointId) -> bool:
         """Take a place; False: there is none."""
         lane = self._lanes.get(endpoint_id)
-        if self.places >= self._limits.places:
-            self._was_full = True
-            return False
-        if lane and lane.places >= self._limits.places_per_lane:
-            self._turned_away.add(endpoint_id)
+        if self.places >= self._limits.places or (lane and lane.places >= self._limits.places_per_lane):
             return False
         lane = self._lanes.setdefault(endpoint_id, _Lane())
         lane.places += 1
@@ -107,34 +115,31 @@ class Lanes:
         waiting = [parcel for lane in self._lanes.values() for parcel in lane.waiting]
         for lane in self._lanes.values():
             lane.waiting.clear()
+            lane.has_turn = False
         for parcel in waiting:
             self.unbook(parcel.endpoint_id)
         self._turns.clear()
         return waiting
 
-    @property
-    def room(self) -> int:
-        """How many places are free."""
-        return self._limits.places - self.places
+    def turn_away(self, endpoint_ids: Iterable[EndpointId]) -> None:
+        """Remember what lies in the store, committed, because there was no place for it."""
+        self._turned_away.update(endpoint_ids)
+
+    def terms(self) -> "Terms":
+        """What to take from the store now. Whoever is not taken for that reason is remembered as turned away."""
+        room = self._limits.places - self.places
+        if room == 0:
+            self._turned_away.add(_ANYONE)
+            return Terms(0, 0, ())
+        crowded = {name for name, lane in self._lanes.items() if self._is_crowded(lane)}
+        self._turned_away = set(crowded)
+        return Terms(room, self._limits.places_per_lane // 2, crowded)
 
     @property
-    def share(self) -> int:
-        """How many parcels a lane that is not crowded can take for sure."""
-        return self._limits.places_per_lane // 2
-
-    def crowded(self) -> Collection[EndpointId]:
-        """Endpoints whose lanes are more than half full. They are fetched for again when they are hungry."""
-        crowded = [name for name, lane in self._lanes.items() if self._is_crowded(lane)]
-        self._turned_away.update(crowded)
-        return crowded
-
-    def take_hungry(self) -> bool:
-        """Whether a lane that turned something away, or the house as a whole, has become half empty since."""
-        hungry = [name for name in self._turned_away if not self._is_crowded(self._lanes.get(name))]
-        self._turned_away.difference_update(hungry)
-        house = self._was_full and self.places * 2 <= self._limits.places
-        self._was_full = self._was_full and not house
-        return house or bool(hungry)
+    def hungry(self) -> bool:
+        """Whether there is room again for something that was turned away."""
+        half_empty = self.places * 2 <= self._limits.places
+        return half_empty and any(not self._is_crowded(self._lanes.get(name)) for name in self._turned_away)
 
     def _is_crowded(self, lane: _Lane | None) -> bool:
         return lane is not None and lane.places * 2 > self._limits.places_per_lane

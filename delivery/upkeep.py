@@ -67,7 +67,7 @@ class Sweep:
                     lease=self._courier.new_lease(),
                     limit=terms.limit,
                     per_endpoint=terms.per_endpoint,
-                    busy=terms.busy,
+                    crowded=terms.crowded,
                 )
                 admitted = booking.admit(parcels)
                 left = [parcel for parcel in parcels if parcel.delivery_id not in admitted]

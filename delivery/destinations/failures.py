@@ -75,7 +75,7 @@ def classify(error: Exception, journey: Journey, patience: float) -> Failure:  #
     match cause:
         case BlockedAddressError() | Unprocessable():
             return Failure("blocked_address", str(cause))
-        case gaierror() | UnicodeError():
+        case gaierror() | UnicodeError() if journey.sent is None:
             why = _one_line(getattr(cause, "strerror", None) or cause)
             return Failure("dns_error", f"The host name has no address: {why}. Correct the URL or its DNS records")
         case aiohttp.ClientHttpProxyError():

@@ -192,11 +192,11 @@ def _listen(conn: Connection) -> None:
 
 
 async def post(
-    session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str], body: bytes
+    session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str], body: bytes, limit: aiohttp.ClientTimeout
 ) -> aiohttp.ClientResponse:
     """Send one POST and return when the headers of its answer are in. The body of the answer is not read yet."""
     while True:
         try:
-            return await session.post(url, data=body, headers=headers, allow_redirects=False)
+            return await session.post(url, data=body, headers=headers, allow_redirects=False, timeout=limit)
         except StaleConnectionError:  # nothing was sent; each turn uses up one kept connection
             continue

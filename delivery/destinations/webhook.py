@@ -1,6 +1,7 @@
 """Deliveries to a customer's URL, as the setup guide promises them."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ from delivery.domain.guard import EgressPolicy, parse_target
 from delivery.domain.model import Answer, Outcome
 from delivery.domain.signing import seed_signature, standard_signature
 from delivery.ports import Shipment
+from delivery.telemetry import warn
 
 #: How much of an answer's body is kept, and how long it may take after the headers.
 MOST_BODY = 16 * 1024
@@ -62,6 +64,8 @@ class WebhookDestination:
         self._session = session
         self._policy = policy
         self._attempt_timeout = attempt_timeout
+        # aiohttp's own timer is cheaper than one around it; without the threshold it rounds 5 s and more up to seconds
+        self._limit = aiohttp.ClientTimeout(total=attempt_timeout, ceil_threshold=math.inf)
         self._body_patience = body_patience
         self._names = _Names(*(f"X-{brand}-{last}" for last in ("Signature", "Event", "Delivery", "Attempt")))
         self._always = {
@@ -87,6 +91,8 @@ class WebhookDestination:
             failure = judge_status(answer.status)
         except Exception as error:  # noqa: BLE001 - the table in ``failures`` has a row for everything
             failure = classify(error, journey, self._attempt_timeout)
+            if failure.error == "internal_error":
+                warn("attempt.broken", delivery=shipment.parcel.delivery_id, exc_info=error)
         return Outcome(url, headers, journey.timings(), answer, failure, journey.address)
 
     def _find_route(self, url: str) -> _Route:
@@ -118,8 +124,7 @@ class WebhookDestination:
     async def _exchange(self, route: _Route, headers: dict[str, str], body: bytes, journey: Journey) -> Answer:
         response: aiohttp.ClientResponse | None = None
         try:
-            async with asyncio.timeout(self._attempt_timeout):
-                response = await post(self._session, route.url, headers, body)
+            response = await post(self._session, route.url, headers, body, self._limit)
             journey.arrive()
             text, truncated = await self._read(response.content)
             return Answer(response.status, _legible(response.raw_headers), text[:MOST_BODY], truncated=truncated)

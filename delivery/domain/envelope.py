@@ -4,6 +4,7 @@ An envelope is ``{"event": TYPE, "timestamp": "2024-03-14T10:23:45.000Z", "data"
 written once; the bytes that leave here are the bytes that are stored, signed and sent.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -19,9 +20,15 @@ from delivery.domain.model import AccountId
 
 MOST_BYTES = 256 * 1024
 LONGEST_TEXT = 32_000
+LONGEST_IDENTITY = 600
 
-_EXTERNAL_ID = re.compile(r"^[\x21-\x7e]{1,255}$")
+#: How deep lists and objects may lie in each other: less than any JSON library on the way minds.
+MOST_LEVELS = 100
+
+_EXTERNAL_ID = re.compile(r"^[\x21-\x7e]{1,255}\Z")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_BRACKETS = re.compile(rb"[][{}]")
 _FIRST_MEMBERS = ("event", "timestamp", "data")
 _DISTINGUISHING = ("review_id", "batch_id")
 
@@ -63,7 +70,7 @@ def read_json(raw: bytes, *, most_bytes: int = MOST_BYTES) -> Any:
     try:
         return json.loads(raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError as error:
-        raise InvalidEvent("invalid_json", "Not usable JSON: nested too deeply") from error
+        raise _too_deep() from error
     except ValueError as error:  # not UTF-8, not JSON, or one of the two refusals below
         raise InvalidEvent("invalid_json", f"Not valid JSON: {error}") from error
 
@@ -89,13 +96,29 @@ def write_json(value: Any) -> bytes:
     """
     try:
         body = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except RecursionError as error:
+        raise _too_deep() from error
     except UnicodeEncodeError as error:
         raise InvalidEvent("invalid_json", "A string holds half of a surrogate pair, which is no character") from error
     except ValueError as error:  # 1e400 is read as infinity, which cannot be written again
         raise InvalidEvent("invalid_json", "A number is too large to be kept") from error
     if b"\\u0000" in body and _ESCAPED_NUL.search(body):
         raise InvalidEvent("invalid_json", "A string holds a NUL character")
+    if body.count(b"[") + body.count(b"{") > MOST_LEVELS and _levels(body) > MOST_LEVELS:
+        raise _too_deep()
     return body
+
+
+def _levels(body: bytes) -> int:
+    level = deepest = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", body)):
+        level += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
+def _too_deep() -> InvalidEvent:
+    return InvalidEvent("invalid_json", f"Not usable JSON: nested more than {MOST_LEVELS} levels deep")
 
 
 def submit(
@@ -155,7 +178,10 @@ def check_against_schema(envelope: Mapping[str, Any]) -> None:
 
 
 def _path(error: jsonschema_rs.ValidationError) -> str | None:
-    return ".".join(str(step) for step in error.instance_path) or None
+    steps = [str(step) for step in error.instance_path]
+    if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Required):
+        steps.append(error.kind.property)
+    return ".".join(steps) or None
 
 
 def _moment(text: str) -> datetime:
@@ -181,4 +207,5 @@ def identity(envelope: Mapping[str, Any], external_id: str | None) -> str:
     revision = data.get("source", {}).get("revision")
     if revision is not None:
         parts.append(f"revision={revision}")
-    return " ".join(parts)
+    text = " ".join(parts)
+    return text if len(text) <= LONGEST_IDENTITY else f"sha256={hashlib.sha256(text.encode()).hexdigest()}"

@@ -9,16 +9,22 @@ class HooklineError(Exception):
     """A refusal that the sender can mend.
 
     ``code`` is machine-readable and stable, ``field`` names the one input at fault (dotted path), ``kind`` says which
-    family of refusals it belongs to.
+    family of refusals it belongs to. What people sent may be quoted in the words, so these are made fit to be sent and
+    stored.
     """
 
     kind: Fault = "payload"
 
     def __init__(self, code: str, message: str, *, field: str | None = None) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
-        self.field = field
+        self.message = _storable(message)
+        self.field = field and _storable(field)
+        super().__init__(self.message)
+
+
+def _storable(text: str) -> str:
+    """Write NUL and halves of surrogate pairs, which neither UTF-8 nor a database takes, as escapes."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
 
 
 class InvalidEvent(HooklineError):

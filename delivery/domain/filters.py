@@ -7,7 +7,7 @@ from typing import Any
 from delivery.domain.errors import InvalidInput
 from delivery.domain.model import Endpoint
 
-_PATH = re.compile(r"^data(\.[A-Za-z0-9_-]{1,64}){1,8}$")
+_PATH = re.compile(r"^data(\.[A-Za-z0-9_-]{1,64}){1,8}\Z")
 _MOST_CONDITIONS = 20
 _SCALARS = (str, int, float, bool, type(None))
 
@@ -58,7 +58,7 @@ def _holds(path: list[str], wanted: Any, value: Any) -> bool:
         if not isinstance(value, dict) or name not in value:
             return False
         value = value[name]
-    # 1 == True in Python, but not in JSON
+    # Python holds 1 and True for equal, JSON does not
     return any(
         value == want and isinstance(value, bool) == isinstance(want, bool)
         for want in (wanted if isinstance(wanted, list) else [wanted])

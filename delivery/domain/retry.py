@@ -94,7 +94,8 @@ def retry_after(answer: Answer | None, now: datetime) -> timedelta:
         return nothing
     text = next((value.strip() for name, value in answer.headers if name.lower() == "retry-after"), "")
     if text.isascii() and text.isdigit():
-        asked = timedelta(seconds=min(int(text[:9]), LONGEST_WAIT.total_seconds()))
+        digits = text.lstrip("0")[:9] or "0"  # more of them are more than the longest wait anyway
+        asked = timedelta(seconds=min(int(digits), LONGEST_WAIT.total_seconds()))
     else:
         try:
             moment = parsedate_to_datetime(text)

@@ -5,7 +5,6 @@ another row does not open there.
 """
 
 import base64
-import binascii
 from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
@@ -40,7 +39,7 @@ class KeyRing:
             name, _, encoded = entry.strip().partition(":")
             try:
                 key = base64.b64decode(encoded, validate=True)
-            except binascii.Error as error:
+            except ValueError as error:  # binascii.Error is one
                 raise ValueError(f"master key {name!r} is not base64") from error
             if not name or name in keys or len(key) != _KEY_BYTES:
                 raise ValueError(
@@ -65,8 +64,8 @@ class KeyRing:
         cipher = self._ciphers.get(name)
         if cipher is None:
             raise UnreadableSecretError(f"sealed with master key {name!r}, which is not among the configured ones")
-        box = base64.b64decode(encoded)
         try:
+            box = base64.b64decode(encoded)
             return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], owner.encode()).decode()
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # ValueError: no longer base64, or too short to be one of ours
             raise UnreadableSecretError(f"master key {name!r} does not open the secret of {owner}") from error

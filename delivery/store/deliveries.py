@@ -26,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 
+from delivery.domain.ids import first_id
 from delivery.domain.model import (
     AccountId,
     Answer,
@@ -139,12 +140,12 @@ async def claim(  # noqa: PLR0913 - the terms of a lease
     lease: str,
     limit: int,
     per_endpoint: int,
-    busy: Collection[EndpointId],
+    crowded: Collection[EndpointId],
 ) -> list[Parcel]:
-    """Lease what is due, oldest first: at most ``limit``, at most ``per_endpoint`` of each, none of ``busy`` ones."""
+    """Lease what is due, oldest first: at most ``limit``, at most ``per_endpoint`` of each, none of the ``crowded``."""
     due = (
         select(deliveries.c.id, deliveries.c.endpoint_id, deliveries.c.wake_at)
-        .where(deliveries.c.wake_at <= now, deliveries.c.endpoint_id.not_in(listed(tx, busy)))
+        .where(deliveries.c.wake_at <= now, deliveries.c.endpoint_id.not_in(listed(tx, crowded)))
         .order_by(deliveries.c.wake_at)
         .limit(limit)
         .subquery()
@@ -367,15 +368,10 @@ def _conditions(which: DeliveryFilter) -> list[ColumnElement[bool]]:
     if which.status == "failed":
         conditions.append(row.standing == "failed")  # said once more in the words of the partial index
     if which.from_ is not None:
-        conditions.append(row.id >= first_id(which.from_))
+        conditions.append(row.id >= first_id("dlv", which.from_))
     if which.to is not None:
-        conditions.append(row.id < first_id(which.to))
+        conditions.append(row.id < first_id("dlv", which.to))
     return conditions
-
-
-def first_id(moment: datetime) -> str:
-    """The smallest id that a delivery made at ``moment`` can have."""
-    return f"dlv_{int(moment.timestamp() * 1000):012x}"
 
 
 async def attempts_of(tx: Transaction, reach: Reach, delivery_id: str) -> Sequence[Attempt]:
@@ -438,7 +434,7 @@ async def backlog(tx: Transaction, now: datetime) -> tuple[int, float]:
 
 async def prune(tx: Transaction, *, before: datetime, limit: int) -> int:
     """Delete some old ended deliveries with their attempts; return how many."""
-    old = deliveries.c.id < first_id(before)
+    old = deliveries.c.id < first_id("dlv", before)
     chosen = select(deliveries.c.id).where(old, deliveries.c.wake_at.is_(None)).order_by(deliveries.c.id).limit(limit)
     ids = (await tx.execute(delete(deliveries).where(deliveries.c.id.in_(chosen)).returning(deliveries.c.id))).scalars()
     gone = list(ids)

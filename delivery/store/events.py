@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, delete, exists, insert, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
+from delivery.domain.ids import first_id
 from delivery.domain.model import AccountId, Event, EventId
 from delivery.store.cursors import Page, PageRequest, page
 from delivery.store.engine import Transaction, listed
@@ -88,12 +89,8 @@ async def after(tx: Transaction, account_id: AccountId, last: str, *, limit: int
 async def prune(tx: Transaction, *, before: datetime, limit: int) -> int:
     """Delete some old events none of whose deliveries is left."""
     idle = ~exists().where(deliveries.c.event_id == events.c.id)
-    old = select(events.c.id).where(events.c.id < _first_id(before), idle).limit(limit)
+    old = select(events.c.id).where(events.c.id < first_id("evt", before), idle).limit(limit)
     return (await tx.execute(delete(events).where(events.c.id.in_(old)))).rowcount
-
-
-def _first_id(moment: datetime) -> str:
-    return f"evt_{int(moment.timestamp() * 1000):012x}"
 
 
 _FIELDS = tuple(field.name for field in fields(Event))

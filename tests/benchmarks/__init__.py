@@ -1,0 +1,1 @@
+"""Benchmarks: they print what they measured, beside a baseline of the same run. Nothing here is a test."""
