@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := rabbitmq-server postgresql
+# the servers, and the programs that the documents' own commands use
+PACKAGES := rabbitmq-server postgresql curl openssl
 SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -52,7 +53,8 @@ clean: ## forget what was made here
 
 # One environment; the file .venv/run says that it can run the service, .venv/dev that it can test it, too.
 .venv/run: requirements.lock pyproject.toml
-	[ -e .venv/dev ] || { $(PYTHON) -m venv .venv && $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 

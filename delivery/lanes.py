@@ -125,7 +125,7 @@ class Lanes:
         """Remember what lies in the store, committed, because there was no place for it."""
         self._turned_away.update(endpoint_ids)
 
-    def terms(self) -> "Terms":
+    def terms(self) -> Terms:
         """What to take from the store now. Whoever is not taken for that reason is remembered as turned away."""
         room = self._limits.places - self.places
         if room == 0:
@@ -133,7 +133,7 @@ class Lanes:
             return Terms(0, 0, ())
         crowded = {name for name, lane in self._lanes.items() if self._is_crowded(lane)}
         self._turned_away = set(crowded)
-        return Terms(room, self._limits.places_per_lane // 2, crowded)
+        return Terms(room, max(1, self._limits.places_per_lane // 2), crowded)
 
     @property
     def hungry(self) -> bool:

@@ -27,27 +27,33 @@ class Sweep:
         self._around = around
         self._lease = timedelta(seconds=lease_s)
         self._one_at_a_time = asyncio.Lock()
+        self._ending = False
 
     async def run(self) -> None:
         """Take what is due, as long as there is any and there is room for it."""
         async with self._one_at_a_time:
             # after an outage the log comes first: what was sent meanwhile must not look like a dead process's work
-            while not self._ledger.behind and await self._claim():
+            while not self._ledger.behind and not self._ending and await self._claim():
                 pass
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """While the block is open, run at once whenever the courier has room for what it had to leave."""
+        self._ending = False
         follower = asyncio.create_task(self._follow())
         try:
             yield
         finally:
-            follower.cancel()
-            await asyncio.gather(follower, return_exceptions=True)
+            # asked to end, not cancelled: a claim that is under way is committed and known to the courier
+            self._ending = True
+            self._courier.wake()
+            await follower
 
     async def _follow(self) -> None:
         while True:
             await self._courier.until_hungry()
+            if self._ending:
+                return
             try:
                 await self.run()
             except Exception as error:  # noqa: BLE001 - the next tick tries again, and it must find this task alive

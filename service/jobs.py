@@ -4,8 +4,9 @@ Each is safe to run in any number of processes at once: what makes it so is in t
 customer waits for hangs on a tick, except what is due by the clock anyway.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +46,15 @@ def jobs(runtime: "Runtime") -> list[Job]:
 
 
 @asynccontextmanager
-async def ticking(runtime: "Runtime") -> AsyncIterator[AsyncIOScheduler]:
+async def ticking(runtime: "Runtime") -> AsyncIterator[None]:
     """Run the jobs of the runtime's roles while the block is open."""
     scheduler = AsyncIOScheduler()
+    at_work: set[asyncio.Event] = set()
     for job in jobs(runtime):
         if job.role in runtime.roles:
             scheduler.add_job(
-                _guarded(job),
-                IntervalTrigger(seconds=job.every_s),  # type: ignore[arg-type] # fractions work as well
+                _guarded(job, at_work),
+                IntervalTrigger(seconds=job.every_s),
                 name=job.name,
                 max_instances=1,
                 coalesce=True,
@@ -60,13 +62,21 @@ async def ticking(runtime: "Runtime") -> AsyncIterator[AsyncIOScheduler]:
             )
     scheduler.start()
     try:
-        yield scheduler
+        yield
     finally:
+        scheduler.pause()
+        # its shutdown would cancel those at work, perhaps in the middle of a commit
+        with suppress(TimeoutError):
+            async with asyncio.timeout(runtime.settings.grace_period):
+                for ended in list(at_work):
+                    await ended.wait()
         scheduler.shutdown(wait=False)
 
 
-def _guarded(job: Job) -> Callable[[], Awaitable[None]]:
+def _guarded(job: Job, at_work: set[asyncio.Event]) -> Callable[[], Awaitable[None]]:
     async def run() -> None:
+        ended = asyncio.Event()
+        at_work.add(ended)
         try:
             await job.run()
         except Exception as error:
@@ -74,5 +84,8 @@ def _guarded(job: Job) -> Callable[[], Awaitable[None]]:
             if not is_database_fault(error):
                 raise
             warn("job.failed", job=job.name, error=str(error))
+        finally:
+            at_work.discard(ended)
+            ended.set()
 
     return run

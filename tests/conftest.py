@@ -80,6 +80,8 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def rabbit_url(rabbitmq: RabbitMQ) -> str:
+async def rabbit_url(rabbitmq: RabbitMQ) -> AsyncIterator[str]:
     """A fresh virtual host on RabbitMQ."""
-    return rabbitmq.url(await asyncio.to_thread(rabbitmq.create_vhost))
+    name = await asyncio.to_thread(rabbitmq.create_vhost)
+    yield rabbitmq.url(name)
+    await asyncio.to_thread(rabbitmq.delete_vhost, name)

@@ -123,6 +123,7 @@ async def insert_new(tx: Transaction, parcels: Sequence[Parcel], *, leased: Coll
             "attempts_made": 0,
             "retries_used": 0,
             "next_attempt_at": parcel.next_attempt_at,
+            "asked": parcel.asked,
             "wake_at": parcel.leased_until if parcel.delivery_id in leased else parcel.created_at,
             "lease": parcel.lease if parcel.delivery_id in leased else None,
             "created_at": parcel.created_at,
@@ -408,8 +409,11 @@ async def cancel_stranded(tx: Transaction, *, now: datetime, limit: int) -> int:
         .where(endpoints.c.id == deliveries.c.endpoint_id)
         .scalar_subquery()
     )
-    ended = case((deliveries.c.standing == "pending", "cancelled"), else_=deliveries.c.standing)
-    change = _cancelled(reason, now) | {"standing": ended}
+    # what had ended before, and was only asked for once more, stays as it ended
+    change = {
+        name: value if value is None else case((deliveries.c.standing == "pending", value), else_=deliveries.c[name])
+        for name, value in _cancelled(reason, now).items()
+    }
     return (await tx.execute(update(deliveries).where(deliveries.c.id.in_(stranded)).values(change))).rowcount
 
 

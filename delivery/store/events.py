@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, insert, select, tuple_
+from sqlalchemy import Row, delete, exists, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from delivery.domain.ids import first_id
@@ -48,12 +48,15 @@ async def insert_one(tx: Transaction, event: Event) -> None:
 
 async def originals(tx: Transaction, duplicates: Iterable[Event]) -> dict[tuple[AccountId, str], EventId]:
     """The ids under which events of these identities were accepted before."""
-    wanted = [(event.account_id, event.identity) for event in duplicates]
+    wanted = {(event.account_id, event.identity) for event in duplicates}
     if not wanted:
         return {}
-    columns = (events.c.account_id, events.c.identity)
-    rows = await tx.execute(select(*columns, events.c.id).where(tuple_(*columns).in_(wanted)))
-    return {(row.account_id, row.identity): EventId(row.id) for row in rows}
+    query = select(events.c.account_id, events.c.identity, events.c.id).where(
+        events.c.account_id.in_(listed(tx, {account_id for account_id, _ in wanted})),
+        events.c.identity.in_(listed(tx, {identity for _, identity in wanted})),
+    )
+    found = {(AccountId(row.account_id), str(row.identity)): EventId(row.id) for row in await tx.execute(query)}
+    return {pair: found[pair] for pair in wanted if pair in found}
 
 
 async def known_accounts(tx: Transaction, ids: Iterable[AccountId]) -> set[AccountId]:

@@ -1,7 +1,7 @@
 """Deliveries per second, end to end: RabbitMQ → PostgreSQL → HTTP → PostgreSQL, in one process of ours.
 
-Beside it, in the same run, the bare HTTP client making the same requests to the same receiver: the machine's own measure.
-Servers are private, PostgreSQL flushes to disk as in service. Prints what it measured.
+Beside it, in the same run, the bare HTTP client making the same requests to the same receiver: the machine's own
+measure. Servers are private, PostgreSQL flushes to disk as in service. Prints what it measured.
 
     python -m tests.benchmarks.throughput [--events N] [--accounts N]
 """
@@ -151,8 +151,7 @@ async def pipeline(settings: Settings, receiver: Receiver, count: int) -> tuple[
 async def run(count: int, number: int) -> None:
     postgres, rabbitmq = PostgreSQL(durable=True), RabbitMQ()
     try:
-        postgres.start()
-        rabbitmq.start()
+        await asyncio.gather(asyncio.to_thread(postgres.start), asyncio.to_thread(rabbitmq.start))
         settings = settings_for(postgres.url(await postgres.create_database()), rabbitmq.url(rabbitmq.create_vhost()))
         set_up_logging(settings)
         with receiving() as receiver:

@@ -47,7 +47,9 @@ def give_to(path: Path, name: str) -> None:
         shutil.chown(path, name)
 
 
-def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a server in a process group of its own."""
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -61,19 +63,12 @@ def wait_until(
     """Ask again and again until the server answers."""
     deadline = time.monotonic() + patience_s
     while not ready():
-        if process.poll() is not None or time.monotonic() > deadline:
+        code = process.poll()
+        if code is not None or time.monotonic() > deadline:
+            end(process)
             tail = log.read_text(errors="replace")[-2000:]
-            raise ServerError(f"{what} did not come up (exit code {process.poll()}):\n{tail}")
+            raise ServerError(f"{what} did not come up (exit code {code}):\n{tail}")
         time.sleep(0.05)
-
-
-def answers(port: int) -> bool:
-    """Whether somebody accepts connections on the port."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 def end(process: subprocess.Popen[bytes], with_signal: int = signal.SIGTERM, *, patience_s: float = 30) -> None:
