@@ -1,6 +1,7 @@
 """A consumer: takes messages by the batch and says what became of each."""
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -80,6 +81,17 @@ class Consumer:
         """As the contract has it."""
         return f"hookline.{self.family}"
 
+    @classmethod
+    def wants(cls, routing_key: str) -> bool:
+        """Whether the binding sends messages with this routing key here, as a topic exchange sees it.
+
+        >>> from consumers.families import BatchConsumer
+        >>> [key for key in ("batch", "batch.failed.late", "batches.failed") if BatchConsumer.wants(key)]
+        ['batch', 'batch.failed.late']
+        """
+        stem = cls.binding.removesuffix(".#")
+        return routing_key == stem or (stem != cls.binding and routing_key.startswith(f"{stem}."))
+
     async def take(self, messages: Sequence[Message], until: asyncio.Event) -> Sequence[Verdict]:
         """Accept what can be used, all in one transaction."""
         read = await self._read(messages)
@@ -105,6 +117,8 @@ class Consumer:
             event = submission(message)
         except InvalidEvent as error:  # for ever: nobody can mend what was sent
             return Rejection(error.code, error.message)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours with one message must stop no other
+            return _spoilt(error)
         if event.type not in self._types:
             return Rejection("invalid_event_type", f"{event.type} does not come by {self.queue}")
         return event
@@ -120,9 +134,10 @@ def _verdict(result: Receipt | Refused) -> Verdict:
     return Rejection(result.error.code, result.error.message) if isinstance(result, Refused) else None
 
 
-def _spoilt(error: Exception) -> Verdict:
+def _spoilt(error: Exception) -> Rejection:
     """Judge a message that the store cannot hold, or that some fault of ours cannot digest: it must stop no other."""
-    warn("event.undigested", error=type(error).__name__, exc_info=error)
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    warn("event.undigested", error=type(error).__name__, at=f"{at.name}:{at.lineno}")  # its text may quote the payload
     if is_poison(error):
         return Rejection("unstorable", "The database refuses what the message holds")
     return Rejection("internal_error", f"Accepting the message failed: {type(error).__name__}")

@@ -1,7 +1,7 @@
 """What comes in by which queue: the names of the contract, and the five families on one page."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from consumers.consumer import Consumer, Rejection, Verdict
 from consumers.health import Board
@@ -79,6 +79,6 @@ class UnroutedConsumer:
         ]
 
 
-def consumers(intake: Intake, board: Board) -> Mapping[str, Consumer]:
-    """One consumer per family, by family."""
-    return {consumer.family: consumer(intake, board) for consumer in FAMILIES}
+def consumers(intake: Intake, board: Board) -> tuple[Consumer, ...]:
+    """One consumer per family."""
+    return tuple(consumer(intake, board) for consumer in FAMILIES)

@@ -31,7 +31,7 @@ class Survey:
     problems: dict[str, str]
 
 
-class BusUnavailable(Exception):  # noqa: N818 - a state of the bus, not a mistake of the caller
+class BusUnavailable(Exception):
     """The bus could not take a message, or could not be asked, within its time. Trying again is safe."""
 
 
@@ -42,20 +42,21 @@ class Board:
         self._troubles: dict[str, dict[str, str]] = {}
 
     def post(self, name: str) -> None:
-        """Begin with a consumer: it is down until its first trouble, that it has not started, is over."""
-        self._troubles[name] = {"broker": "not started yet"}
+        """Begin with a consumer. Its first trouble is that it has not started."""
+        self._troubles[name] = {"start": "not started yet"}
         CONSUMING.labels(name).set(0)
 
-    def trouble(self, name: str, aspect: str, why: str) -> None:
-        """Note a trouble. Said aloud when it is a new one, not while it lasts."""
-        troubles = self._troubles.setdefault(name, {})
-        if aspect not in troubles:
-            warn("consumer.troubled", consumer=name, aspect=aspect, why=why)
-        troubles[aspect] = why
-        CONSUMING.labels(name).set(0)
+    def trouble(self, aspect: str, why: str, *names: str) -> None:
+        """Note a trouble of one consumer or of several. Said aloud when it is a new one, not while it lasts."""
+        fresh = [name for name in names if aspect not in self._troubles.get(name, ())]
+        if fresh:
+            warn("consumer.troubled", consumers=fresh, aspect=aspect, why=why)
+        for name in names:
+            self._troubles.setdefault(name, {})[aspect] = why
+            CONSUMING.labels(name).set(0)
 
-    def clear(self, name: str, aspect: str) -> None:
-        """Note that a trouble is over."""
+    def clear(self, aspect: str, name: str) -> None:
+        """Note that a trouble is over, if there was one."""
         troubles = self._troubles.setdefault(name, {})
         if troubles.pop(aspect, None) is not None:
             tell("consumer.mended", consumer=name, aspect=aspect)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,8 +41,7 @@ def written(message: Message, queue: str, rejection: Rejection, around: Surround
     headers = {name: value for name, value in message.headers.items() if not _OBITUARY.fullmatch(name)}
     if message.message_id:
         headers = {_MESSAGE_ID: _fit(message.message_id, 255)} | headers
-    letter_id = new_id("dead", now, around.luck)
-    return _letter(letter_id, now, message, headers, queue=queue, reason=rejection.reason, detail=rejection.detail)
+    return _letter(new_id("dead", now, around.luck), now, replace(message, headers=headers), queue, rejection)
 
 
 def posted(letter: DeadLetter) -> Message:
@@ -63,20 +63,18 @@ def received(message: Message, around: Surroundings) -> DeadLetter:
 
     A message is the same letter however often it is delivered.
     """
-    headers = dict(message.headers)
-    letter_id = headers.pop(_ID, "")
-    if not _LETTER_ID.fullmatch(letter_id):
+    if is_brokers_own(message):
         return _brokers_own(message, around)
-    headers.pop(_ROUTING_KEY, None)
-    return _letter(
-        letter_id,
-        _moment(headers.pop(_RECEIVED_AT, "")) or around.clock.now(),
-        message,
-        headers,
-        queue=headers.pop(_QUEUE, ""),
-        reason=headers.pop(_REASON, ""),
-        detail=headers.pop(_DETAIL, ""),
-    )
+    headers = dict(message.headers)
+    letter_id, _ = headers.pop(_ID), headers.pop(_ROUTING_KEY, None)
+    moment = _moment(headers.pop(_RECEIVED_AT, "")) or around.clock.now()
+    queue, rejection = headers.pop(_QUEUE, ""), Rejection(headers.pop(_REASON, ""), headers.pop(_DETAIL, ""))
+    return _letter(letter_id, moment, replace(message, headers=headers), queue, rejection)
+
+
+def is_brokers_own(message: Message) -> bool:
+    """Whether nobody has spoken yet of this death: the broker took the message out of its queue by itself."""
+    return not _LETTER_ID.fullmatch(message.headers.get(_ID, ""))
 
 
 def revived(letter: DeadLetter) -> Message:
@@ -90,19 +88,14 @@ def _brokers_own(message: Message, around: Surroundings) -> DeadLetter:
     first = _first_death(message.headers)
     moment = _moment(str(first.get("time"))) or around.clock.now()
     digest = hashlib.sha256(message.body + message.headers.get(_DEATHS, "").encode("utf-8", "replace")).hexdigest()
+    letter_id = f"dead_{int(moment.timestamp() * 1000):012x}{digest[:16]}"
     reason = str(first.get("reason"))
-    headers = dict(message.headers)
-    if message.message_id:
-        headers[_MESSAGE_ID] = _fit(message.message_id, 255)
-    return _letter(
-        f"dead_{int(moment.timestamp() * 1000):012x}{digest[:16]}",
-        moment,
-        message,
-        headers,
-        queue=str(first.get("queue", "")),
-        reason=reason if reason in _BROKERS_REASONS else "dead_lettered",
-        detail="The broker took the message out of its queue by itself",
+    rejection = Rejection(
+        reason if reason in _BROKERS_REASONS else "dead_lettered", "The broker took the message out of its queue"
     )
+    own = {_MESSAGE_ID: _fit(message.message_id, 255)} if message.message_id else {}
+    headers = own | dict(message.headers)
+    return _letter(letter_id, moment, replace(message, headers=headers), str(first.get("queue", "")), rejection)
 
 
 def _first_death(headers: Mapping[str, str]) -> Mapping[str, Any]:
@@ -118,30 +111,27 @@ def _letter(
     letter_id: str,
     moment: datetime,
     message: Message,
-    headers: Mapping[str, str],
-    *,
     queue: str,
-    reason: str,
-    detail: str,
+    rejection: Rejection,
 ) -> DeadLetter:
     return DeadLetter(
         id=letter_id,
         received_at=moment,
         queue=_fit(queue, 128),
         routing_key=_fit(message.routing_key, 255),
-        reason=_fit(reason, 64),
-        detail=_fit(detail, 1000),
+        reason=_fit(rejection.reason, 64),
+        detail=_fit(rejection.detail, 1000),
         content_type=_fit(message.content_type, 128) if message.content_type else None,
-        headers=_room(headers),
+        headers=_room(message.headers),
         body=message.body,
     )
 
 
 def _fit(text: str, most_bytes: int) -> str:
-    """Text that every database and every broker can hold: real characters, no NUL, not too long.
+    r"""Text that every database and every broker can hold: real characters, no NUL, not too long.
 
-    >>> _fit("a\\x00\\ud800b", 4)
-    'a?'
+    >>> _fit("a\x00\ud800b", 3)
+    'a??'
     """
     clean = text.replace("\x00", "?").encode("utf-8", "replace")
     return clean[:most_bytes].decode("utf-8", "ignore")
@@ -151,7 +141,7 @@ def _room(headers: Mapping[str, str]) -> dict[str, str]:
     """As many headers as there is room for."""
     kept, size = {}, 0
     for name, value in headers.items():
-        name, value = _fit(name, 255), _fit(value, _MOST_HEADER_BYTES)  # noqa: PLW2901 - only the clean ones count
+        name, value = _fit(name, 128), _fit(value, _MOST_HEADER_BYTES)  # noqa: PLW2901 - only the clean ones count
         size += len(name.encode()) + len(value.encode()) + 8
         if size > _MOST_HEADER_BYTES:
             break

@@ -14,7 +14,7 @@ _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 10.0
 
 
-class Abandoned(Exception):  # noqa: N818 - an order, not a mistake
+class Abandoned(Exception):
     """Waiting was called off. What was waited for is not settled, and whoever handed it in still has it."""
 
 
@@ -53,9 +53,9 @@ async def outlast(work: Callable[[], Awaitable[R]], board: Board, name: str, unt
         except Exception as error:
             if not is_database_fault(error):
                 raise
-            board.trouble(name, "database", f"the database is away: {type(error).__name__}: {error}"[:300])
+            board.trouble("database", f"the database is away: {_plainly(error)}", name)
         else:
-            board.clear(name, "database")
+            board.clear("database", name)
             return result
         if await called_off(until, pause):
             break
@@ -79,3 +79,9 @@ async def divided(
             return [spoilt(error)]
     middle = len(items) // 2
     return await divided(work, items[:middle], spoilt) + await divided(work, items[middle:], spoilt)
+
+
+def _plainly(error: Exception) -> str:
+    """What the driver says, without the statement and its values."""
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {cause}"[:300]

@@ -6,7 +6,6 @@ binding is one for AMQP 1.0; on 0-9-1 it is followed by analogy, with attributes
 """
 
 import binascii
-import hashlib
 import re
 from base64 import b64decode
 from collections.abc import Mapping
@@ -22,8 +21,8 @@ STRUCTURED = "application/cloudevents+json"
 ACCOUNT_HEADER = "account-id"
 TRACE_HEADER = "traceparent"
 
-#: Begins the message id of a message whose publisher gave it none. The space keeps it apart from every publisher's id.
-UNNAMED = "unnamed "
+#: Stands in the headers of a message whose own headers a broker's client could not read.
+UNREADABLE = "hookline-unreadable"
 
 _ATTRIBUTE = re.compile(r"cloudEvents[_:]([a-z0-9]+)")
 _ACCOUNT = re.compile(r"[\x21-\x7e]{1,40}")
@@ -33,7 +32,7 @@ _LONGEST_SHORT_STRING = 255
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What travels on a bus. Header values are text; ``message_id`` is the publisher's own name for the message."""
+    """What travels on a bus. Header values are text; ``message_id`` is the publisher's name for it, if there is one."""
 
     body: bytes
     routing_key: str
@@ -63,16 +62,20 @@ def submission(message: Message) -> Submission:
     return submit(
         reading.envelope,
         _account({_text(name, "account_id") for name in (message.headers.get(ACCOUNT_HEADER), *reading.accounts)}),
-        external_id=_given(message.message_id) or _text(reading.external_id, "id"),
+        external_id=message.message_id or _text(reading.external_id, "id"),
         traceparent=valid_traceparent(traceparent if isinstance(traceparent, str) else None),
     )
 
 
 def _read(message: Message) -> _Reading:
+    if UNREADABLE in message.headers:
+        raise InvalidEvent("unreadable_message", "The message's headers or properties cannot be read")
     if _media_type(message.content_type) == STRUCTURED:
         event = _object(read_json(message.body))
         envelope = _from_cloud_event(event, event.get("data", _MISSING))
-        return _Reading(envelope, event.get("id"), (event.get("account_id"), event.get("accountid")), event.get("traceparent"))
+        return _Reading(
+            envelope, event.get("id"), (event.get("account_id"), event.get("accountid")), event.get("traceparent")
+        )
     attributes = _attributes(message.headers)
     if "specversion" in attributes:
         envelope = _from_cloud_event(attributes, read_json(message.body))
@@ -100,23 +103,8 @@ def publication(
         _short(_text(envelope.get("event"), "event"), "event"),
         headers,
         "application/json",
-        _short(name, "id") if name is not None else unnamed(body),
+        _short(name, "id") if name is not None else None,
     )
-
-
-def unnamed(body: bytes) -> str:
-    """A message id that names the bytes and not the event: brokers want one, and publishers need not give one.
-
-    What bears it is identified by what it says (its job), as if it had no id at all.
-
-    >>> unnamed(b"{}")
-    'unnamed 44136fa355b3678a1146ad16f7e8649e'
-    """
-    return UNNAMED + hashlib.sha256(body).hexdigest()[:32]
-
-
-def _given(message_id: str | None) -> str | None:
-    return None if not message_id or message_id.startswith(UNNAMED) else message_id
 
 
 _MISSING = object()
@@ -184,7 +172,7 @@ def _short(text: str | None, name: str) -> str:
 
 def _account(named: set[str | None]) -> AccountId:
     """The account that a message names, in one place or in several that agree."""
-    match sorted(named - {None}):
+    match sorted(account for account in named if account is not None):
         case []:
             raise InvalidEvent("unknown_account", "The message names no account", field="account_id")
         case [account] if _ACCOUNT.fullmatch(account):
