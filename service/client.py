@@ -7,13 +7,15 @@ from typing import Any
 
 import aiohttp
 
+from service.trouble import Trouble
+
 _PATIENCE_S = 60.0
 
 #: A line of a stream is an event of up to 256 KiB, escaped once more.
 _LONGEST_LINE = 2 * 1024 * 1024
 
 
-class ApiError(Exception):
+class ApiError(Trouble):
     """What the API refused, in its own words. ``code`` is machine-readable; status 0: nobody answered."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -42,10 +44,10 @@ class Api:
         """Remove something."""
         return await self._call("DELETE", path)
 
-    async def stream(self, path: str, **query: str | None) -> AsyncIterator[Any]:
+    async def stream(self, path: str, headers: Mapping[str, str], **query: str | None) -> AsyncIterator[Any]:
         """Follow server-sent events: the JSON of each, as it comes, until the service ends the stream."""
         forever = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE_S)
-        async with self._answer("GET", path, params=_present(query), timeout=forever) as response:
+        async with self._answer("GET", path, params=_present(query), headers=headers, timeout=forever) as response:
             data: list[str] = []
             async for raw in response.content:
                 line = raw.decode().rstrip("\r\n")

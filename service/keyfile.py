@@ -13,7 +13,7 @@ def with_keys(settings: Settings) -> Settings:
     """Fill in the master key and the JWT secret where the settings leave them to us."""
     if settings.sqlite_file is None or (settings.master_keys and (settings.jwt_secret or settings.jwt_jwks_url)):
         return settings
-    path = settings.sqlite_file.with_suffix(settings.sqlite_file.suffix + ".keys")
+    path = key_file(settings.sqlite_file)
     made = _read(path) or _make(path)
     return settings.model_copy(
         update={
@@ -21,6 +21,15 @@ def with_keys(settings: Settings) -> Settings:
             "jwt_secret": settings.jwt_secret or made["jwt_secret"],
         }
     )
+
+
+def key_file(database: Path) -> Path:
+    """Where the keys of an embedded database are.
+
+    >>> str(key_file(Path("data/hookline.db")))
+    'data/hookline.db.keys'
+    """
+    return database.with_suffix(database.suffix + ".keys")
 
 
 def _read(path: Path) -> dict[str, str] | None:

@@ -110,13 +110,15 @@ async def _wire(
     intake = Intake(store, courier, around, lease_s=settings.lease_s)
     offers: Gatherer[Offer, Reply] = Gatherer(intake.accept, divides=is_poison)
     await stack.enter_async_context(offers.running())
+    auth = Auth(store, around, settings)
+    await stack.enter_async_context(auth.running())
     return Runtime(
         settings=settings,
         roles=roles,
         around=around,
         store=store,
         ring=ring,
-        auth=Auth(store, around, settings),
+        auth=auth,
         registry=Registry(
             store=store,
             ring=ring,
@@ -143,9 +145,5 @@ async def _wire(
 
 async def _destinations(stack: AsyncExitStack, settings: Settings, policy: EgressPolicy) -> Destinations:
     session = await stack.enter_async_context(open_session(policy, proxy=settings.egress_proxy))
-    webhook = WebhookDestination(
-        session, policy, brand=settings.brand, attempt_timeout=settings.attempt_timeout
-    )
+    webhook = WebhookDestination(session, policy, brand=settings.brand, attempt_timeout=settings.attempt_timeout)
     return {"webhook": webhook}
-
-

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from delivery.domain.retry import SCHEDULE
+from delivery.domain.sealing import KeyRing
+from service.trouble import Trouble
 
 _PREFIX = "HOOKLINE_"
 _SECRET = frozenset({"master_keys", "jwt_secret"})
@@ -28,7 +30,7 @@ Role = Literal["api", "worker", "scheduler"]
 ROLES: tuple[Role, ...] = ("api", "worker", "scheduler")
 
 
-class SettingsError(Exception):
+class SettingsError(Trouble):
     """A setting that cannot be used; the message says which one, and what would do."""
 
 
@@ -75,6 +77,15 @@ class Settings(BaseModel):
     def _known_bus(cls, value: str) -> str:
         if not value.startswith(("memory://", "amqp://", "amqps://")):
             raise ValueError("wants memory:// or amqp://USER:PASSWORD@HOST/VHOST (amqps:// with TLS)")
+        return value
+
+    @field_validator("master_keys")
+    @classmethod
+    def _usable_keys(cls, value: str | None) -> str | None:
+        if value is not None:
+            if not all(":" in entry for entry in value.split(",")):
+                raise ValueError("wants name:base64,name:base64, each 32 random bytes")
+            KeyRing.parse(value)
         return value
 
     @field_validator("allowed_networks", mode="before")

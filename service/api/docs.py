@@ -1,0 +1,115 @@
+"""The description of the API for people: one page, made from the OpenAPI document, with nothing from elsewhere."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
+from typing import Any
+
+_STYLE = """
+:root { color-scheme: light dark; --line: light-dark(#d6d9de, #3a3f46); --soft: light-dark(#f3f4f6, #1e2227);
+  --accent: light-dark(#0b5cad, #7db7f0); }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; }
+h2 { border-bottom: 1px solid var(--line); margin-top: 2.5rem; }
+code, pre { font: 0.875em ui-monospace, monospace; }
+pre { background: var(--soft); padding: .75rem; overflow-x: auto; border-radius: .4rem; }
+article { border: 1px solid var(--line); border-radius: .4rem; padding: .25rem 1rem; margin: 1rem 0; }
+h3 { font-size: 1rem; margin: .6rem 0; overflow-wrap: anywhere; }
+h3 b { color: var(--accent); }
+table { border-collapse: collapse; width: 100%; }
+td, th { text-align: left; padding: .25rem .5rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+a { color: var(--accent); } nav a { margin-right: .75rem; }
+"""
+
+
+def page(document: Mapping[str, Any]) -> str:
+    """Write the page."""
+    operations = [
+        (method.upper(), path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    tags = list(dict.fromkeys(operation["tags"][0] for _, _, operation in operations))
+    info, schemas = document["info"], document["components"]["schemas"]
+    parts = [
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(info['title'])} API</title><style>{_STYLE}</style></head><body><main>",
+        f"<h1>{escape(info['title'])} API <small>{escape(info['version'])}</small></h1>",
+        *(f"<p>{_prose(paragraph)}</p>" for paragraph in info["description"].split("\n\n")),
+        '<p>For programs: <a href="/api/openapi.json">openapi.json</a></p><nav>',
+        *(f'<a href="#{escape(tag)}">{escape(tag)}</a>' for tag in (*tags, "schemas")),
+        "</nav>",
+    ]
+    for tag in tags:
+        parts.append(f'<section id="{escape(tag)}"><h2>{escape(tag)}</h2>')
+        parts += [_operation(*operation) for operation in operations if operation[2]["tags"][0] == tag]
+        parts.append("</section>")
+    parts.append('<section id="schemas"><h2>schemas</h2>')
+    parts += [_schema(name, schema) for name, schema in sorted(schemas.items())]
+    parts.append("</section></main></body></html>")
+    return "".join(parts)
+
+
+def _prose(text: str) -> str:
+    """Escape a paragraph, with what stands between backticks as code."""
+    pieces = escape(text).split("`")
+    return "".join(f"<code>{piece}</code>" if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
+    rows = "".join(_parameter(parameter) for parameter in operation["parameters"])
+    table = f"<table><tr><th>parameter<th>in<th>type<th></tr>{rows}</table>" if rows else ""
+    body = operation.get("requestBody", {}).get("content", {})
+    bodies = "".join(f"<p>Body: {_link(content)}</p>" for content in body.values())
+    return (
+        f'<article id="{escape(operation["operationId"])}"><h3><b>{method}</b> <code>{escape(path)}</code></h3>'
+        f"<p>{escape(operation['summary'])}. {_access(operation['security'])}</p>{table}{bodies}"
+        f"{''.join(_answers(operation['responses']))}</article>"
+    )
+
+
+def _parameter(parameter: Mapping[str, Any]) -> str:
+    schema = parameter["schema"]
+    return (
+        f"<tr><td><code>{escape(parameter['name'])}</code><td>{parameter['in']}"
+        f"<td>{escape(_type(schema))}<td>{escape(schema.get('description', ''))}</tr>"
+    )
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """Say a schema's type in a word or two.
+
+    >>> _type({"anyOf": [{"type": "integer"}, {"type": "null"}]})
+    'integer'
+    """
+    if "anyOf" in schema:
+        return " or ".join(_type(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
+    if "enum" in schema:
+        return ", ".join(str(value) for value in schema["enum"])
+    return str(schema.get("format") or schema.get("type", "any"))
+
+
+def _access(security: Iterable[Mapping[str, Any]]) -> str:
+    ways = [next(iter(way)) for way in security]
+    if not ways:
+        return "Open to anyone."
+    return "Needs a key or a session token." if "apiKey" in ways else "Needs a session token."
+
+
+def _answers(responses: Mapping[str, Any]) -> Iterator[str]:
+    for status, response in responses.items():
+        if status != "default":
+            content = response.get("content", {})
+            shown = ", ".join(f"{escape(media)} {_link(schema)}" for media, schema in content.items())
+            yield f"<p>Answer: {status} {shown}</p>"
+
+
+def _link(content: Mapping[str, Any]) -> str:
+    name = content["schema"].get("$ref", "").rpartition("/")[2]
+    return f'<a href="#schema-{escape(name)}">{escape(name)}</a>' if name else ""
+
+
+def _schema(name: str, schema: Mapping[str, Any]) -> str:
+    text = escape(json.dumps(schema, indent=2, ensure_ascii=False))
+    summary = f"<summary><code>{escape(name)}</code></summary>"
+    return f'<details id="schema-{escape(name)}">{summary}<pre>{text}</pre></details>'

@@ -1,0 +1,123 @@
+"""Every route on one page, and the application that serves them."""
+
+import asyncio
+import json
+from functools import cache
+
+from aiohttp import web
+
+from service.api import (
+    dead_letters,
+    deliveries,
+    event_types,
+    events,
+    keys,
+    listen,
+    login,
+    operations,
+    publishing,
+    webhooks,
+)
+from service.api.calls import NEEDS, RUNTIME, Route, serving
+from service.api.docs import page
+from service.api.openapi import describe
+from service.api.operations import DOCS, OPENAPI
+from service.api.shapes import PageQuery
+from service.middleware import adorn, answered, authenticated, observed
+from service.runtime import Runtime
+
+#: A thousand events of usual size, or a hundred and more of the largest.
+_MOST_BATCH = 32 * 1024 * 1024
+
+#: What every process answers.
+OPERATIONS = (
+    Route("GET", "/healthz", operations.healthz, "anyone", "Is the process alive", gives=operations.Alive),
+    Route("GET", "/readyz", operations.readyz, "anyone", "Is it able to work", gives=operations.Readiness),
+    Route("GET", "/metrics", operations.metrics, "anyone", "Metrics for Prometheus", media="text/plain"),
+)
+
+# fmt: off
+#: What the API answers: method, path, handler, need, summary; then what it takes (body, or query of a GET) and gives.
+API = (
+    Route("GET", "/", operations.home, "anyone", "To the documentation", status=302),
+    Route("GET", "/api/docs", operations.docs, "anyone", "The API for people", media="text/html"),
+    Route("GET", "/api/openapi.json", operations.openapi, "anyone", "The API for programs"),
+
+    Route("POST", "/api/auth/login", login.log_in, "anyone", "Log in", login.Credentials, login.Session),
+
+    Route("GET", "/api/keys", keys.browse, "person", "List API keys", PageQuery, keys.Keys),
+    Route("POST", "/api/keys", keys.create, "person", "Make an API key", keys.NewKey, keys.MadeKey, 201),
+    Route("DELETE", "/api/keys/{id}", keys.revoke, "person", "Revoke an API key", status=204),
+
+    Route("GET", "/api/event-types", event_types.browse, "account", "List event types", gives=event_types.EventTypes),
+
+    Route("POST", "/api/events", publishing.publish, "publish", "Publish an event",
+          publishing.Publication, publishing.Accepted, 202),
+    Route("POST", "/api/events/batch", publishing.publish_batch, "publish", "Publish up to 1,000 events",
+          publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH),
+    Route("GET", "/api/events", events.browse, "manage", "List events", events.EventQuery, events.Events),
+    Route("GET", "/api/events/{id}", events.find, "manage", "Show an event", gives=events.Event),
+    Route("GET", "/api/listen", listen.listen, "manage", "Stream events as signed deliveries",
+          listen.ListenQuery, listen.Heard, media="text/event-stream"),
+
+    Route("GET", "/api/webhooks", webhooks.browse, "manage", "List webhooks", PageQuery, webhooks.Webhooks),
+    Route("POST", "/api/webhooks", webhooks.create, "manage", "Register a webhook",
+          webhooks.NewWebhook, webhooks.WebhookWithSecret, 201),
+    Route("GET", "/api/webhooks/{id}", webhooks.find, "manage", "Show a webhook", gives=webhooks.Webhook),
+    Route("PATCH", "/api/webhooks/{id}", webhooks.change, "manage", "Change a webhook",
+          webhooks.WebhookChanges, webhooks.Webhook),
+    Route("DELETE", "/api/webhooks/{id}", webhooks.remove, "manage", "Delete a webhook", status=204),
+    Route("POST", "/api/webhooks/{id}/rotate", webhooks.rotate, "manage", "Rotate the signing secret",
+          webhooks.Rotation, webhooks.WebhookWithSecret),
+    Route("POST", "/api/webhooks/{id}/test", webhooks.test, "manage", "Send a signed sample now",
+          gives=webhooks.TestAttempt),
+    Route("GET", "/api/webhooks/{id}/deliveries", webhooks.log, "manage", "List a webhook's deliveries",
+          deliveries.OfWebhookQuery, deliveries.Deliveries),
+
+    Route("GET", "/api/deliveries", deliveries.browse, "manage", "List deliveries",
+          deliveries.DeliveryQuery, deliveries.Deliveries),
+    Route("GET", "/api/deliveries/{id}", deliveries.find, "manage", "Show a delivery and its attempts",
+          gives=deliveries.DeliveryInFull),
+    Route("POST", "/api/deliveries/{id}/retry", deliveries.retry, "manage", "Make one attempt now",
+          gives=deliveries.Delivery, status=202),
+    Route("POST", "/api/deliveries/{id}/cancel", deliveries.cancel, "manage", "End a delivery that has not ended",
+          gives=deliveries.Delivery),
+
+    Route("GET", "/api/dead-letters", dead_letters.browse, "operate", "List dead letters",
+          PageQuery, dead_letters.DeadLetters),
+    Route("GET", "/api/dead-letters/{id}", dead_letters.find, "operate", "Show a dead letter",
+          gives=dead_letters.DeadLetterInFull),
+    Route("POST", "/api/dead-letters/{id}/requeue", dead_letters.requeue, "operate", "Publish a dead letter again",
+          dead_letters.Requeue, status=202),
+    Route("DELETE", "/api/dead-letters/{id}", dead_letters.discard, "operate", "Delete a dead letter", status=204),
+)
+# fmt: on
+
+
+def build_app(runtime: Runtime) -> web.Application:
+    """Make the application that the roles of this process call for: the API, or only what operators ask."""
+    routes = (*OPERATIONS, *API) if "api" in runtime.roles else OPERATIONS
+    app = web.Application(middlewares=[observed, answered, authenticated])
+    app[RUNTIME] = runtime
+    app[NEEDS] = {}
+    for route in routes:
+        handler = serving(route)
+        app[NEEDS][handler] = route.need
+        # ids are nothing but letters, digits and underscores; everything else is no route at all
+        app.router.add_route(route.method, route.path.replace("{id}", "{id:[A-Za-z0-9_]{1,64}}"), handler)
+    app[OPENAPI], app[DOCS] = _descriptions()
+    app[listen.CLOSING] = asyncio.Event()
+    app.on_shutdown.append(_close)
+    app.on_response_prepare.append(adorn)
+    return app
+
+
+@cache
+def _descriptions() -> tuple[bytes, str]:
+    """What the routes are, for programs and for people."""
+    document = describe((*OPERATIONS, *API))
+    return json.dumps(document).encode(), page(document)
+
+
+async def _close(app: web.Application) -> None:
+    app[listen.CLOSING].set()

@@ -1,0 +1,90 @@
+"""What commands print: tables on a terminal, plain aligned lines elsewhere, JSON where a program reads."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+#: How a state, a level or an answer looks on a terminal.
+_COLOURS = {
+    "delivered": "green",
+    "verified": "green",
+    "ok": "green",
+    "pending": "yellow",
+    "sending": "yellow",
+    "warn": "yellow",
+    "failed": "red",
+    "fail": "red",
+    "WRONG": "red",
+    "retry": "yellow",
+    "retried": "yellow",
+    "cancelled": "dim",
+}
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on one line."""
+    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their headings."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    if sys.stdout.isatty():
+        table = Table(*columns, box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for row in rows:
+            table.add_row(*(coloured(cell) for cell in row))
+        # never narrower than what is in it: a terminal breaks the line, but an id stays whole and can be copied
+        Console(width=max(Console().width, sum(widths) + 2 * len(widths))).print(table, crop=False)
+        return
+    for row in (columns, *rows):
+        click.echo(aligned(row, widths))
+
+
+def print_row(cells: Sequence[str], widths: Sequence[int]) -> None:
+    """Print one row of a list that has no end."""
+    if not sys.stdout.isatty():
+        click.echo(aligned(cells, widths))
+        return
+    line = Text("  ").join(_padded(cell, width) for cell, width in zip(cells, widths, strict=True))
+    line.rstrip()
+    Console(soft_wrap=True).print(line, highlight=False)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how many are done; gives what to call with each new number of them."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), SpinnerColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda count: bar.advance(task, count)
+
+
+def _padded(cell: str, width: int) -> Text:
+    text = coloured(cell)
+    text.pad_right(max(0, width - len(cell)))
+    return text
+
+
+def coloured(cell: str) -> Text:
+    """Give a cell its colour."""
+    return Text(cell, style=_COLOURS.get(cell.partition(" ")[0], ""))
+
+
+def aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """One line, without colours.
+
+    >>> aligned(["a", "b", ""], [3, 3, 3])
+    'a    b'
+    """
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
