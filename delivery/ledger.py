@@ -78,14 +78,13 @@ def settlement(entry: Entry) -> Settlement:
     """What a verdict means for the delivery's row."""
     parcel = entry.parcel
     standing, retries_used, next_at = _after(parcel, entry.verdict)
-    ended_now = standing != "pending" and not isinstance(entry.verdict, AsBefore)
     last = entry.attempts[-1].outcome if entry.attempts else None
     return Settlement(
         parcel=parcel,
         standing=standing,
         retries_used=retries_used,
         next_attempt_at=next_at,
-        finished_at=entry.finished_at if ended_now else parcel.finished_at,
+        finished_at=entry.finished_at if standing != parcel.standing else parcel.finished_at,
         attempts=len(entry.attempts),
         last_response_status=last.answer.status if last and last.answer else None,
         last_error=_last_error(entry),

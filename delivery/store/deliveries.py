@@ -378,7 +378,7 @@ def _conditions(which: DeliveryFilter) -> list[ColumnElement[bool]]:
 async def attempts_of(tx: Transaction, reach: Reach, delivery_id: str) -> Sequence[Attempt]:
     """Every attempt of a delivery, in the order in which they were made."""
     query = select(attempts).where(reach.covers(attempts), attempts.c.delivery_id == delivery_id)
-    return [_attempt(row) for row in await tx.execute(query.order_by(attempts.c.id))]
+    return [_attempt(row) for row in await tx.execute(query.order_by(attempts.c.started_at, attempts.c.number))]
 
 
 async def ask(tx: Transaction, delivery_id: DeliveryId, trigger: Trigger, now: datetime) -> bool:

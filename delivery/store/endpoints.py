@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, exists, insert, select, update
 
 from delivery.domain.model import AccountId, Endpoint, EndpointId, SealedSecret
 from delivery.store.cursors import Page, PageRequest, page
@@ -95,9 +95,17 @@ async def disable(tx: Transaction, ids: Iterable[EndpointId], *, reason: str, no
 
 
 async def failing_since_before(tx: Transaction, moment: datetime) -> Sequence[EndpointId]:
-    """Active endpoints that have known nothing but failures since before ``moment``."""
+    """Active endpoints that have known nothing but failures since before ``moment``.
+
+    A success that was on its way when the first failure came does not clear ``failing_since``, so the log is asked, too.
+    """
+    arrived_since = exists().where(
+        deliveries.c.endpoint_id == endpoints.c.id,
+        deliveries.c.standing == "delivered",
+        deliveries.c.finished_at >= endpoints.c.failing_since,
+    )
     query = select(endpoints.c.id).where(
-        endpoints.c.failing_since < moment, endpoints.c.active, endpoints.c.deleted_at.is_(None)
+        endpoints.c.failing_since < moment, endpoints.c.active, endpoints.c.deleted_at.is_(None), ~arrived_since
     )
     return [EndpointId(endpoint_id) for endpoint_id in (await tx.execute(query)).scalars()]
 

@@ -91,7 +91,8 @@ def is_poison(error: BaseException) -> bool:
         if state is not None:
             return str(state).startswith(_POISON)
         return type(error).__name__ in ("DataError", "IntegrityError")
-    return isinstance(error, StatementError)
+    # a value that cannot be made a parameter; SQLite's driver says so in Python's own words
+    return isinstance(error, (StatementError, UnicodeEncodeError, OverflowError))
 
 
 def is_database_fault(error: BaseException) -> bool:

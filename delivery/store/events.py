@@ -51,12 +51,13 @@ async def originals(tx: Transaction, duplicates: Iterable[Event]) -> dict[tuple[
     wanted = {(event.account_id, event.identity) for event in duplicates}
     if not wanted:
         return {}
+    # two lists and not one of pairs: pairs are two parameters each, too many for a large batch, and slow to plan
     query = select(events.c.account_id, events.c.identity, events.c.id).where(
         events.c.account_id.in_(listed(tx, {account_id for account_id, _ in wanted})),
         events.c.identity.in_(listed(tx, {identity for _, identity in wanted})),
     )
-    found = {(AccountId(row.account_id), str(row.identity)): EventId(row.id) for row in await tx.execute(query)}
-    return {pair: found[pair] for pair in wanted if pair in found}
+    found = {(row.account_id, row.identity): EventId(row.id) for row in await tx.execute(query)}
+    return {pair: found[pair] for pair in wanted & found.keys()}
 
 
 async def known_accounts(tx: Transaction, ids: Iterable[AccountId]) -> set[AccountId]:

@@ -109,7 +109,7 @@ async def register(runtime: Runtime, receiver: Receiver, number: int) -> list[Ac
 
 async def publish(runtime: Runtime, names: list[AccountId], count: int) -> None:
     """Fill the queue: ``count`` annotations, spread over the accounts."""
-    example = PUBLISHED["annotation.completed"].example
+    example = dict(PUBLISHED["annotation.completed"].example)
     for start in range(0, count, _WINDOW):
         messages = [
             publication(example | {"data": example["data"] | {"job_id": f"ann_{index}"}}, names[index % len(names)])

@@ -99,15 +99,15 @@ async def receiving(
         await asyncio.gather(*talks, return_exceptions=True)
 
 
-def saying(*pieces: bytes, forever: bytes = b"", pause: float = 0) -> Conversation:
-    """Read whatever comes, say some things, and either hang up or go on for ever, with a pause after each time."""
+def saying(*pieces: bytes, forever: bytes | None = None, pause: float = 0) -> Conversation:
+    """Read whatever comes, say some things, and either hang up or say the last thing again and again (b"": nothing)."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        while forever:
+        while forever is not None:
             writer.write(forever)
             await writer.drain()
             await asyncio.sleep(pause)

@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 import hmac
 import socket
-from datetime import UTC, datetime
+from datetime import datetime
+from unittest.mock import Mock
 
 import pytest
 from standardwebhooks.webhooks import Webhook
@@ -12,7 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from delivery import VERSION
 from delivery.destinations.webhook import MOST_BODY
 from delivery.domain.signing import standard_secret
-from tests.delivery.receivers import BODY, OK, SECRET, Receiver, destination, failed, receiving, send, shipment
+from tests.delivery.receivers import AT, BODY, OK, SECRET, Receiver, destination, failed, receiving, send, shipment
 
 
 def verify_webhook(payload_bytes: bytes, signature_header: str, secret: str) -> bool:
@@ -98,12 +99,7 @@ async def test_the_verifier_of_the_setup_guide_accepts_every_delivery() -> None:
 async def test_the_standard_webhooks_library_accepts_every_delivery(
     secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Noon(datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:
-            return datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-    monkeypatch.setattr("standardwebhooks.webhooks.datetime", Noon)
+    monkeypatch.setattr("standardwebhooks.webhooks.datetime", Mock(wraps=datetime, now=Mock(return_value=AT)))
     async with receiving() as receiver, destination() as webhooks:
         await webhooks.send(shipment(receiver.url(), secrets=(secret,)))
     (sent,) = receiver.headers
@@ -260,7 +256,10 @@ async def test_a_kept_connection_that_the_receiver_closed_is_no_failure_and_no_s
         for _ in range(5):
             assert (await webhooks.send(shipment(serving.url()))).failure is None
             # closed behind the back of the event loop: nobody can have noticed when the next one is sent
-            connections[-1].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            with socket.fromfd(
+                connections[-1].get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM
+            ) as same:
+                same.shutdown(socket.SHUT_RDWR)
     assert len(receiver.requests) == serving.accepts == 5
 
 
