@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # the servers, and the programs that the documents' own commands use
 PACKAGES := rabbitmq-server postgresql curl openssl
+WORKERS ?= 4
 SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -21,7 +22,7 @@ run: .venv/run ## serve on the embedded database and bus, http://127.0.0.1:8080
 
 test: packages .venv/dev ## everything: checks, and all tests on real servers
 	$(MAKE) --no-print-directory lint
-	$(BIN)/pytest
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal
 
 check: .venv/dev lint ## for every save: lint, types, import contracts, quick tests
 	$(BIN)/pytest -q -m "not slow and not servers"

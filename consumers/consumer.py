@@ -50,6 +50,14 @@ class Taker(Protocol):
         """How many messages it may hold at a time."""
         ...
 
+    async def ready(self, until: asyncio.Event) -> None:
+        """Wait until messages can be settled.
+
+        Raises:
+            Abandoned: ``until`` was set before.
+        """
+        ...
+
     async def take(self, messages: Sequence[Message], until: asyncio.Event) -> Sequence[Verdict]:
         """Settle messages: when this returns, what was taken is committed.
 
@@ -91,6 +99,10 @@ class Consumer:
         """
         stem = cls.binding.removesuffix(".#")
         return routing_key == stem or (stem != cls.binding and routing_key.startswith(f"{stem}."))
+
+    async def ready(self, until: asyncio.Event) -> None:
+        """Wait for the database: who can accept nothing can accept something."""
+        await outlast(lambda: self._intake.accept(()), self._board, self.name, until)
 
     async def take(self, messages: Sequence[Message], until: asyncio.Event) -> Sequence[Verdict]:
         """Accept what can be used, all in one transaction."""

@@ -71,6 +71,9 @@ class UnroutedConsumer:
     queue = UNROUTED
     prefetch = 100
 
+    async def ready(self, until: asyncio.Event) -> None:
+        """Be ready: this needs nobody."""
+
     async def take(self, messages: Sequence[Message], until: asyncio.Event) -> Sequence[Verdict]:  # noqa: ARG002 - needs no database
         """Reject all."""
         return [

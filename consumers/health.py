@@ -1,5 +1,6 @@
 """How the consumers are: known at any moment, and told once when it changes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from delivery.telemetry import CONSUMING, tell, warn
@@ -28,7 +29,7 @@ class Survey:
     """A bus as it stands: its queues, and by name what differs from what it should be."""
 
     depths: tuple[Depth, ...]
-    problems: dict[str, str]
+    problems: Mapping[str, str]
 
 
 class BusUnavailable(Exception):

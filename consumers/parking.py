@@ -39,6 +39,10 @@ class DeadLetterConsumer:
         self._around = around
         self._board = board
 
+    async def ready(self, until: asyncio.Event) -> None:
+        """Wait for the database."""
+        await outlast(lambda: self._insert(()), self._board, self.name, until)
+
     async def take(self, messages: Sequence[Message], until: asyncio.Event) -> Sequence[Verdict]:
         """Keep what the messages carry. Never rejects: where should a dead letter go?"""
         arrived = [letters.received(message, self._around) for message in messages]
@@ -54,7 +58,8 @@ class DeadLetterConsumer:
 
     async def _insert(self, parked: Sequence[DeadLetter]) -> list[None]:
         async with self._store.writing() as tx:
-            await dead_letters.park(tx, parked)
+            if parked:
+                await dead_letters.park(tx, parked)
         return [None] * len(parked)
 
 

@@ -156,7 +156,8 @@ class Registry:
     def _fulfil(self, endpoint: Endpoint, wishes: Wishes) -> Endpoint:
         return replace(
             endpoint,
-            url=parse_target(wishes.url, self._policy).url,
+            # an address that is kept is not judged anew: whoever switches an endpoint off must be able to
+            url=wishes.url if wishes.url == endpoint.url else parse_target(wishes.url, self._policy).url,
             events=_known_events(wishes.events),
             description=wishes.description,
             headers=accept_headers(wishes.headers or {}, self._brand),

@@ -16,6 +16,10 @@ from delivery.telemetry import BACKLOG, OLDEST, tell, warn
 #: Rows per transaction of housekeeping: small enough to hold no lock for long.
 _HANDFUL = 500
 
+#: Leases that have run no longer than this are not prolonged. Together with the time between two renewals it has to fit
+#: into what a lease has more than the longest delivery needs.
+_AS_GOOD_AS_NEW = timedelta(seconds=2)
+
 
 class Sweep:
     """Brings what is due from the store to the courier: retries, requests by hand, and what a dead process left."""
@@ -82,9 +86,9 @@ class Sweep:
         return bool(admitted)
 
     async def renew(self) -> None:
-        """Prolong the leases of what waits longer than usual."""
+        """Prolong the leases of what is in hand: who is sent must have time left for it, however long it waited."""
         now = self._around.clock.now()
-        held = self._courier.held_until(now + self._lease / 2)
+        held = self._courier.held_until(now + self._lease - _AS_GOOD_AS_NEW)
         if held:
             async with self._store.writing() as tx:
                 await deliveries.prolong(tx, held, now + self._lease)

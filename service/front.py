@@ -48,7 +48,7 @@ class Front:
 
     @asynccontextmanager
     async def _answering(self, app: web.Application) -> AsyncIterator[None]:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_S)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_S, auto_decompress=False)
         await runner.setup()
         try:
             # a copy, because the server closes what it is given

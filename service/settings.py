@@ -100,6 +100,12 @@ class Settings(BaseModel):
             raise ValueError("wants seconds before each retry, each at least 1")
         return value
 
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _not_yet(cls, value: str | None) -> None:
+        if value is not None:
+            raise ValueError("tokens of another issuer are not accepted yet; set HOOKLINE_JWT_SECRET")
+
     @model_validator(mode="after")
     def _secrets_for_servers(self) -> "Settings":
         if self.sqlite_file is None and self.master_keys is None:

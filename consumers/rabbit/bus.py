@@ -68,6 +68,8 @@ class RabbitBus:
             for session in self._sessions:
                 session.finish()
             if consuming is not None:
+                if not self._sessions:
+                    consuming.cancel()
                 await asyncio.wait({consuming}, timeout=_GRACE_S)
                 consuming.cancel()
                 await asyncio.gather(consuming, return_exceptions=True)
@@ -107,6 +109,7 @@ class RabbitBus:
 
     async def _serve(self, connection: AbstractConnection) -> None:
         """Let everybody consume over one connection, until it is lost or the end is near."""
+        connection.close_callbacks.add(self._on_lost)
         self._judge(await topology.declare(connection))
         watching = asyncio.create_task(self._watch(connection))
         try:
@@ -114,8 +117,10 @@ class RabbitBus:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+
+    def _on_lost(self, *_: object) -> None:
         if not self._stopping.is_set():
-            raise BrokerFault("the connection was lost")
+            self._board.trouble("broker", "the connection was lost", *(taker.name for taker in self._takers))
 
     async def _attend(self, connection: AbstractConnection, taker: Taker) -> None:
         """Let one consume, over one channel after the other."""
@@ -131,7 +136,7 @@ class RabbitBus:
 
     async def _mend(self, connection: AbstractConnection, taker: Taker, why: str) -> None:
         """Prepare for a new session; where the connection is lost, there is nothing to prepare."""
-        if await called_off(self._stopping, _PAUSE_S) or not connection.connected.is_set():
+        if not connection.connected.is_set() or await called_off(self._stopping, _PAUSE_S):
             return
         self._board.trouble("broker", why, taker.name)
         with contextlib.suppress(BrokerFault):  # the session that comes next will meet it again

@@ -57,8 +57,10 @@ def _text(value: Any) -> str:
             return value.decode("utf-8", "replace")
         case datetime():
             return value.isoformat()
-        case _:
+        case dict() | list() | bool() | None:
             return json.dumps(value, default=_text)
+        case _:
+            return str(value)
 
 
 def bear_strange_properties() -> None:

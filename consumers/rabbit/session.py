@@ -24,6 +24,10 @@ _MOST_IN_BATCH = 500
 _MOST_BYTES_IN_BATCH = 8 * 1024 * 1024
 _LINGER_S = 0.005
 
+#: Before the broker takes back what is not acknowledged (30 minutes) we give it back, and wait holding nothing: each
+#: return counts as a delivery, so that a long outage of the database would bury what we hold.
+_LONGEST_HOLD_S = 600.0
+
 
 class Session:
     """Takes what is delivered by the batch, and acknowledges a batch when all of it is settled.
@@ -64,6 +68,10 @@ class Session:
         Raises:
             BrokerFault: the channel or the consumer was lost.
         """
+        try:
+            await self.taker.ready(self._over)
+        except Abandoned:
+            return
         with broker_faults():
             opened = connection.channel(publisher_confirms=False)
             await opened.initialize()
@@ -83,7 +91,7 @@ class Session:
                     await channel.basic_cancel(tag, timeout=ANSWER_S)
             while self._in_hand and self._lost is None:
                 await self._settle(channel, await self._batch())
-        except Abandoned:  # told to finish while the database was away: the broker still has what is not settled
+        except Abandoned:  # the database is away: the broker still has what is not settled
             return
         if self._lost is not None:
             raise BrokerFault(self._lost)
@@ -121,7 +129,11 @@ class Session:
         if not batch or self._lost is not None:
             return
         messages = [frames.message(delivered) for delivered in batch]
-        verdicts = await self.taker.take(messages, self._over)
+        giving_up = asyncio.get_running_loop().call_later(_LONGEST_HOLD_S, self.lose, "messages were held for too long")
+        try:
+            verdicts = await self.taker.take(messages, self._over)
+        finally:
+            giving_up.cancel()
         refused = [
             refuse(message, self.taker.queue, verdict, self._around)
             for message, verdict in zip(messages, verdicts, strict=True)

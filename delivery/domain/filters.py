@@ -10,6 +10,7 @@ from delivery.domain.model import Endpoint
 _PATH = re.compile(r"^data(\.[A-Za-z0-9_-]{1,64}){1,8}\Z")
 _MOST_CONDITIONS = 20
 _SCALARS = (str, int, float, bool, type(None))
+_LARGEST_INTEGER = 2**53
 
 
 def subscribes(patterns: Iterable[str], event_type: str) -> bool:
@@ -35,11 +36,16 @@ def accept_filter(conditions: Mapping[str, Any]) -> Mapping[str, Any]:
         values = wanted if isinstance(wanted, list) else [wanted]
         if not _PATH.match(path):
             raise InvalidInput("invalid_filter", f'{path!r} is no path such as "data.project_id"', field="filter")
-        if not values or not all(isinstance(value, _SCALARS) for value in values):
+        if not values or not all(_comparable(value) for value in values):
             raise InvalidInput(
                 "invalid_filter", f"{path!r} wants a string, number, boolean or null, or a list of them", field="filter"
             )
     return conditions
+
+
+def _comparable(value: Any) -> bool:
+    """Whether every program reads the value alike: integers only as far as a double is exact."""
+    return isinstance(value, _SCALARS) and not (isinstance(value, int) and abs(value) > _LARGEST_INTEGER)
 
 
 def passes(conditions: Mapping[str, Any] | None, envelope: Mapping[str, Any]) -> bool:

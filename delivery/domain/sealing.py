@@ -36,7 +36,9 @@ class KeyRing:
         """
         keys: dict[str, bytes] = {}
         for entry in text.split(","):
-            name, _, encoded = entry.strip().partition(":")
+            name, colon, encoded = entry.strip().partition(":")
+            if not colon:  # what stands there is the key itself: it must not be quoted
+                raise ValueError("a master key is written name:base64")
             try:
                 key = base64.b64decode(encoded, validate=True)
             except ValueError as error:  # binascii.Error is one

@@ -5,6 +5,7 @@ and move nothing.
 """
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,8 @@ from delivery.domain.errors import InvalidInput
 from delivery.store.engine import Transaction
 
 T = TypeVar("T")
+
+_ID = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,9 @@ def decode(cursor: str) -> str:
     """Read a cursor."""
     try:
         last_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except ValueError:  # somebody else's text
-        last_id = "\0"
-    if not last_id.isprintable():
+    except ValueError:  # not base64, or not ASCII: somebody else's text
+        last_id = ""
+    if not _ID.fullmatch(last_id):
         raise InvalidInput("invalid_cursor", "Not a cursor of this API; begin without one", field="cursor")
     return last_id
 

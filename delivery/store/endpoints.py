@@ -97,7 +97,7 @@ async def disable(tx: Transaction, ids: Iterable[EndpointId], *, reason: str, no
 async def failing_since_before(tx: Transaction, moment: datetime) -> Sequence[EndpointId]:
     """Active endpoints that have known nothing but failures since before ``moment``.
 
-    A success that was on its way when the first failure came does not clear ``failing_since``, so the log is asked, too.
+    A success that was on its way when the first failure came does not clear ``failing_since``: so the log is asked.
     """
     arrived_since = exists().where(
         deliveries.c.endpoint_id == endpoints.c.id,

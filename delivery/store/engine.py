@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from sqlalchemy import ARRAY, Row, Select, String, event, func, literal, select
 from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 Transaction = AsyncConnection
@@ -53,12 +54,15 @@ class Store:
 
 
 def open_store(url: str, *, pool_size: int = 10) -> Store:
-    """Open a database: ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://…``. Connects at first use."""
+    """Open a database: ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://…``. Connects at first use.
+
+    Errors do not quote what statements were called with: it may be a secret, and errors are logged.
+    """
     if url.startswith("sqlite"):
-        engine = create_async_engine(url, connect_args={"timeout": _SQLITE_PATIENCE_S})
+        engine = create_async_engine(url, connect_args={"timeout": _SQLITE_PATIENCE_S}, hide_parameters=True)
         _prepare_sqlite(engine)
     else:
-        engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=False)
+        engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, hide_parameters=True)
     return Store(engine)
 
 
@@ -97,7 +101,7 @@ def is_poison(error: BaseException) -> bool:
 
 def is_database_fault(error: BaseException) -> bool:
     """True where the database could not be reached or could not do its work, whatever was asked of it."""
-    return isinstance(error, (DBAPIError, OSError, TimeoutError)) and not is_poison(error)
+    return isinstance(error, (DBAPIError, OSError, TimeoutError, PoolTimeoutError)) and not is_poison(error)
 
 
 def listed(tx: Transaction, values: Iterable[str]) -> Select[Any]:

@@ -117,7 +117,9 @@ async def retry(call: Call[None]) -> Delivery:
             raise Conflict("webhook_disabled", f"The webhook is disabled: {endpoint.disabled_reason}")
         if not await deliveries.ask(tx, delivery.id, "manual", call.runtime.around.clock.now()):
             raise Conflict("delivery_in_progress", "An attempt is being made right now")
-        return delivery_shape(await _found(tx, call.reach, call.id))
+        asked = delivery_shape(await _found(tx, call.reach, call.id))
+    call.runtime.courier.wake()
+    return asked
 
 
 async def cancel(call: Call[None]) -> Delivery:

@@ -5,6 +5,7 @@ import json
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from typing import Any
 
 import aio_pika
@@ -18,6 +19,7 @@ from consumers.families import DEAD, DEAD_LETTERS, EVENTS, UNROUTED
 from consumers.health import BusUnavailable
 from consumers.rabbit import bus as rabbit_bus
 from consumers.rabbit import publisher as rabbit_publisher
+from consumers.rabbit import session as rabbit_session
 from consumers.rabbit.session import Session
 from consumers.wire import publication
 from delivery.domain.envelope import write_json
@@ -30,8 +32,6 @@ from tests.support.samples import envelope
 from tests.support.stores import ACCOUNT
 
 ANNOTATION = "hookline.annotation"
-
-pytestmark = pytest.mark.slow
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -92,6 +92,7 @@ async def test_a_message_is_acknowledged_only_after_the_commit(rabbitmq: RabbitM
     assert await at_work.count() == 2
 
 
+@pytest.mark.slow
 @on_sqlite
 async def test_consumers_come_back_when_the_broker_does(rabbitmq: RabbitMQ, at_work: Setting) -> None:
     """An orderly stop first: RabbitMQ loses quorum queues when it is killed in the second after declaring them."""
@@ -112,6 +113,7 @@ async def test_consumers_come_back_when_the_broker_does(rabbitmq: RabbitMQ, at_w
         await at_work.accepted(count + 3)
 
 
+@pytest.mark.slow
 @on_sqlite
 async def test_a_broker_that_is_away_at_the_start_is_waited_for(
     rabbitmq: RabbitMQ, rabbit_url: str, store: Store
@@ -249,7 +251,7 @@ async def test_a_queue_that_differs_is_reported_once_and_used_all_the_same(rabbi
             health = {one.name: one for one in bus.health()}
             assert not health["annotation"].up
             assert "x-dead-letter-exchange" in health["annotation"].why
-            assert all(one.up for name, one in health.items() if name != "annotation")
+            await until(lambda: all(one.up for one in bus.health() if one.name != "annotation"))
             assert ANNOTATION in (await bus.survey()).problems
             async with channel_to(rabbit_url) as channel:
                 await channel.queue_delete(ANNOTATION)
@@ -329,14 +331,19 @@ async def test_a_publisher_with_any_library_is_understood(at_work: Setting) -> N
         "account-id": bytearray(ACCOUNT.encode()),
         "number": 7,
         "table": {"a": [1, None]},
-        "nothing": None,
+        "price": Decimal("1.5"),
     }
     async with channel_to(at_work.url) as channel:
         await publish_raw(channel, "review.submitted", write_json(envelope("review.submitted")), headers=headers)
         await publish_raw(channel, "review.submitted", b"nonsense", headers=headers)
     await at_work.accepted(1)
     [letter] = await at_work.parked()
-    assert {"account-id": ACCOUNT, "number": "7", "table": '{"a": [1, null]}'}.items() <= letter.headers.items()
+    assert {
+        "account-id": ACCOUNT,
+        "number": "7",
+        "table": '{"a": [1, null]}',
+        "price": "1.5",
+    }.items() <= letter.headers.items()
 
 
 def a_table_without_end() -> bytes:
@@ -409,6 +416,26 @@ async def test_an_end_while_the_database_is_away_loses_nothing(
         await at_work.accepted(1)
 
 
+@pytest.mark.slow
+@on_postgresql
+async def test_in_a_long_outage_of_the_database_nothing_is_held(
+    postgres: PostgreSQL, rabbit_url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbit_session, "_LONGEST_HOLD_S", 0.5)
+    async with setting(rabbit_url, store) as at_work:
+        await asyncio.to_thread(postgres.stop)
+        try:
+            await publish(at_work, "ann_1")
+            await until(lambda: any("database is away" in one.why for one in at_work.bus.health()))
+            await until(lambda: _holds(rabbit_url, 1))
+            assert not at_work.bus.health()[0].up
+        finally:
+            await asyncio.to_thread(postgres.start)
+        await at_work.accepted(1)
+        await at_work.up()
+
+
+@pytest.mark.slow
 async def test_an_end_in_the_midst_of_a_burst_leaves_the_rest_to_the_next(rabbit_url: str, store: Store) -> None:
     at_work = Setting(rabbit_url, store, a_bus(rabbit_url, store))
     async with at_work.bus.running(consume=False):

@@ -66,7 +66,9 @@ async def test_however_many_publish_at_once_a_key_never_gets_more_than_its_limit
             keys = list(limits)[:: 1 if turn % 2 else -1]  # in changing order, which must not end in a deadlock
             offers = [Offer([a_submission(), a_submission()], Meter(KeyId(key), limits[key])) for key in keys]
             replies = await worlds[turn % len(worlds)].intake.accept(offers)
-            return [(key, len(reply)) for key, reply in zip(keys, replies, strict=True) if not isinstance(reply, Refused)]
+            return [
+                (key, len(reply)) for key, reply in zip(keys, replies, strict=True) if not isinstance(reply, Refused)
+            ]
 
         taken = [share for shares in await asyncio.gather(*(publish(turn) for turn in range(40))) for share in shares]
     assert {key: sum(n for name, n in taken if name == key) for key in limits} == limits

@@ -21,7 +21,7 @@ from delivery.store.events import EventFilter
 from delivery.store.reach import EVERYONE, Reach
 from tests.conformance.rows import deliveries_in, delivery_in, endpoint_in, events_in, log, settle
 from tests.support.clock import NOON
-from tests.support.samples import an_answer, an_attempt, an_event, an_outcome
+from tests.support.samples import an_attempt, an_event, an_outcome
 from tests.support.stores import ACCOUNT, NEIGHBOUR
 
 SECOND = timedelta(seconds=1)
@@ -134,7 +134,7 @@ LISTS = {
     "events": List(add_event, lambda tx, ask: events.browse(tx, EVERYONE, EventFilter(), ask)),
     "endpoints": List(add_endpoint, lambda tx, ask: endpoints.browse(tx, EVERYONE, ask)),
     "keys": List(add_key, lambda tx, ask: accounts.browse_keys(tx, EVERYONE, ask)),
-    "dead letters": List(add_letter, lambda tx, ask: dead_letters.browse(tx, ask)),
+    "dead letters": List(add_letter, dead_letters.browse),
 }
 
 
@@ -166,13 +166,12 @@ async def test_a_page_says_whether_there_is_more(store: Store) -> None:
     assert (exact.next, short.next) == (None, encode(short.items[-1].id))
 
 
-@pytest.mark.parametrize("cursor", ["", "é", "%%%", "AAAA", "_w", encode("evt_1\n"), encode("x" * 1000)])
-async def test_a_cursor_that_is_none_of_ours_is_refused_or_finds_something(store: Store, cursor: str) -> None:
+@pytest.mark.parametrize("cursor", ["é", "A", "AAAA", "_w", encode("evt_1\n")])
+async def test_a_cursor_that_is_none_of_ours_is_refused(store: Store, cursor: str) -> None:
     async with store.reading() as tx:
-        try:
+        with pytest.raises(InvalidInput) as refusal:
             await deliveries.browse(tx, EVERYONE, DeliveryFilter(), PageRequest(cursor=cursor))
-        except InvalidInput as error:
-            assert (error.code, error.field) == ("invalid_cursor", "cursor")
+    assert (refusal.value.code, refusal.value.field) == ("invalid_cursor", "cursor")
 
 
 # --- reach ------------------------------------------------------------------------------------------------------------

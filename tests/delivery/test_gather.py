@@ -53,7 +53,7 @@ async def outcome(gatherer: Gatherer[int, int], item: int) -> int | str:
     """What becomes of an item: its result, or the name of the error."""
     try:
         return await gatherer.hand_in(item)
-    except (Exception, asyncio.CancelledError) as error:
+    except (BadItem, Away, asyncio.CancelledError) as error:
         return type(error).__name__
 
 
@@ -137,11 +137,16 @@ async def test_when_the_block_is_left_by_an_exception_nobody_waits_for_ever() ->
     doubling = Doubling()
     doubling.gate.clear()
     gatherer = Gatherer(doubling, most=1)
-    with pytest.raises(Away):
+    waiting: list[asyncio.Task[int | str]] = []
+
+    async def story() -> None:
         async with gatherer.running():
-            waiting = [asyncio.create_task(outcome(gatherer, item)) for item in range(3)]
+            waiting.extend(asyncio.create_task(outcome(gatherer, item)) for item in range(3))
             await until(lambda: bool(doubling.batches))
             raise Away
+
+    with pytest.raises(Away):
+        await story()
     assert await asyncio.gather(*waiting) == ["CancelledError"] * 3
 
 

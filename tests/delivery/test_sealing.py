@@ -95,6 +95,6 @@ def test_another_key_of_the_same_name_opens_nothing() -> None:
     ],
 )
 def test_a_ring_that_is_not_a_list_of_named_32_byte_keys_is_refused_without_telling_the_keys(text: str) -> None:
-    with pytest.raises(ValueError, match="master key|ASCII") as refusal:
+    with pytest.raises(ValueError, match="master key") as refusal:
         KeyRing.parse(text)
     assert base64.b64encode(OLD).decode() not in str(refusal.value)

@@ -1,6 +1,7 @@
 """Several processes on one store: who takes what over, and who no longer has a say."""
 
 import asyncio
+from datetime import timedelta
 
 from delivery.lanes import Limits
 from delivery.store import deliveries
@@ -8,9 +9,12 @@ from tests.support.clock import NOON
 from tests.support.polling import until
 from tests.support.receiver import Receiver, receiving
 from tests.support.samples import a_submission
-from tests.support.world import LEASE_S, SECRET, World, another, working
+from tests.support.world import LEASE_S, World, another, working
 
 RENEWAL_S = 5
+
+#: One request to an endpoint at a time, while others wait for their turn in memory.
+ONE_AT_A_TIME = Limits(parallel=16, per_endpoint=1)
 
 
 async def test_what_a_dead_process_had_in_hand_is_sent_by_another_when_the_lease_has_run_out(
@@ -23,7 +27,7 @@ async def test_what_a_dead_process_had_in_hand_is_sent_by_another_when_the_lease
             claimed = await deliveries.claim(
                 tx,
                 now=NOON,
-                until=mortal.clock.now().replace(second=int(LEASE_S)),
+                until=NOON + timedelta(seconds=LEASE_S),
                 lease="mortal.1",
                 limit=10,
                 per_endpoint=10,
@@ -77,21 +81,50 @@ async def test_processes_that_sweep_at_once_send_each_delivery_once(world: World
     assert (len(sent), len(set(sent))) == (200, 200)
 
 
+async def test_what_was_taken_over_while_it_waited_for_its_turn_is_left_to_who_has_it(
+    world: World, receiver: Receiver
+) -> None:
+    async with another(world, name="slow", limits=ONE_AT_A_TIME) as slow:
+        await slow.register(receiver.url)
+        first_door = receiver.door
+        first_door.clear()
+        await slow.publish(a_submission(), a_submission())
+        await until(lambda: len(receiver.calls) == 1)
+
+        receiver.door = asyncio.Event()
+        world.clock.forward(LEASE_S)
+        await world.sweep.run()
+        await until(lambda: len(receiver.calls) == 3)  # both are the other process's now, and on their way
+        first_door.set()
+        await slow.quiet()
+        assert len(receiver.calls) == 3
+        receiver.door.set()
+        await world.quiet()
+    assert len(await world.log(status="delivered")) == 2
+
+
 async def test_a_process_that_stops_finishes_what_is_on_its_way_and_gives_back_what_waits(
     world: World, receiver: Receiver
 ) -> None:
     await world.register(receiver.url)
     receiver.door.clear()
-    async with another(world, limits=Limits(parallel=2, per_endpoint=1)) as stopping:
+    async with another(world, limits=ONE_AT_A_TIME) as stopping:
         await stopping.publish(*(a_submission() for _ in range(3)))
         await until(lambda: len(receiver.calls) == 1)
-        receiver.door.set()
-        # the block is left here: as when the process is told to stop
+        assert len(stopping.in_hand) == 3
+        answer = asyncio.create_task(open_when_closing(receiver, stopping))
+    await answer
     assert len(await world.log(status="delivered")) == 1
     assert len(await world.log(status="pending")) == 2, "given back, and not left until a lease runs out"
     await world.later(0)
     assert len(await world.log(status="delivered")) == 3
     assert len(receiver.calls) == 3
+
+
+async def open_when_closing(receiver: Receiver, process: World) -> None:
+    """Let the receiver answer as soon as the process takes nothing new."""
+    await until(lambda: process.courier.terms().limit == 0)
+    receiver.door.set()
 
 
 async def test_a_process_that_no_longer_sends_takes_nothing(world: World, receiver: Receiver) -> None:
@@ -106,8 +139,8 @@ async def test_a_process_that_no_longer_sends_takes_nothing(world: World, receiv
 async def test_who_waits_for_its_turn_longer_than_a_lease_lasts_is_sent_when_it_comes(
     world: World, receiver: Receiver
 ) -> None:
-    async with another(world, limits=Limits(parallel=2, per_endpoint=1)) as process:
-        await process.register(receiver.url, SECRET)
+    async with another(world, limits=ONE_AT_A_TIME) as process:
+        await process.register(receiver.url)
         for waited in (7, 13, 38, 64):
             receiver.door.clear()
             before = len(receiver.calls)

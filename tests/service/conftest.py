@@ -1,9 +1,10 @@
 """A house on each database in turn, an account in it, and a receiver to deliver to."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 
 import pytest
+import structlog
 from argon2 import PasswordHasher
 
 from delivery.store.engine import Store
@@ -20,6 +21,15 @@ def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "service.credentials.PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
     )
+
+
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What was logged since the last look; commands that run in this process may have set up logging otherwise."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield lambda: capsys.readouterr().out
+    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Every failure is an answer with words for people and a code for programs."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ async def test_limits_are_on_every_answer_to_somebody_known_and_on_no_other(hous
 
 
 async def test_a_fault_of_ours_tells_the_client_nothing_and_the_log_everything(
-    house: House, ada: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    logged: Callable[[], str], house: House, ada: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def break_down(*_: Any) -> None:
         raise ZeroDivisionError("the very secret reason")
@@ -55,9 +56,9 @@ async def test_a_fault_of_ours_tells_the_client_nothing_and_the_log_everything(
     answer = await ada.key.get("/api/webhooks")
     assert (answer.status, answer.code) == (500, "internal_error")
     assert answer.body["error"] == "An unexpected error occurred"
-    logged = capsys.readouterr().out
-    assert "the very secret reason" in logged
-    assert answer.headers["X-Request-Id"] in logged
+    told = logged()
+    assert "the very secret reason" in told
+    assert answer.headers["X-Request-Id"] in told
 
 
 async def test_while_the_database_is_away_callers_are_asked_to_come_back(
@@ -106,14 +107,14 @@ async def test_a_request_is_known_by_the_id_that_it_brings_or_gets_one(house: Ho
 
 
 async def test_no_log_line_holds_a_key_a_password_a_token_or_a_signing_secret(
-    house: House, capsys: pytest.CaptureFixture[str]
+    logged: Callable[[], str], house: House
 ) -> None:
     account = await house.account("you@example.com")
     await house.stranger.post("/api/auth/login", {"email": "you@example.com", "password": "a-wrong-password"})
     webhook = {"url": "https://example.com/", "events": ["*"], "secret": "my-signing-secret"}
     await account.key.post("/api/webhooks", webhook)
     await account.user.get("/api/webhooks", cursor=account.api_key)
-    logged = capsys.readouterr().out + capsys.readouterr().err
-    assert "http.request" in logged
+    told = logged()
+    assert "http.request" in told
     for secret in (account.api_key, account.token, "a-wrong-password", "my-signing-secret"):
-        assert secret not in logged
+        assert secret not in told

@@ -191,7 +191,7 @@ async def test_rotation_loses_nothing_for_a_receiver_that_knows_one_secret(
     await house.quiet()
     (delivery,) = await ada.key.deliveries()
     attempts = (await ada.key.get(f"/api/deliveries/{delivery['id']}")).body["attempts"]
-    assert {attempt["number"]: attempt["trigger"] for attempt in attempts} == {1: "first", 2: "rotation"}
+    assert [attempt["trigger"] for attempt in attempts] == ["first", "rotation"]
     assert delivery["status"] == "delivered"
 
 

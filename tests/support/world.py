@@ -38,6 +38,8 @@ LEASE_S = 32.0
 LONGEST_S = 23.0
 SECRET = "your-webhook-signing-secret"
 
+OURS = Reach(ACCOUNT)
+
 _POLICY = EgressPolicy((IPv4Network("127.0.0.0/8"),))
 _RING = KeyRing.parse("k1:" + "A" * 43 + "=")
 _FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -55,7 +57,7 @@ class World:
     ledger: Ledger
     sweep: Sweep
     housekeeping: Housekeeping
-    reach: Reach = Reach(ACCOUNT)
+    reach: Reach = OURS
 
     async def register(self, url: str, secret: str = SECRET, **wishes: Any) -> Endpoint:
         """Register an endpoint of the account, for every event unless the wishes say otherwise."""
@@ -116,9 +118,7 @@ class World:
     async def log(self, **which: Any) -> Sequence[Delivery]:
         """The account's deliveries, newest first."""
         async with self.store.reading() as tx:
-            page = await deliveries.browse(
-                tx, self.reach, deliveries.DeliveryFilter(**which), PageRequest(limit=100)
-            )
+            page = await deliveries.browse(tx, self.reach, deliveries.DeliveryFilter(**which), PageRequest(limit=100))
         return page.items
 
     async def delivery(self) -> Delivery:
@@ -147,8 +147,8 @@ async def working(
 ) -> AsyncIterator[World]:
     """Run a process on a store.
 
-    One that is not ``sending`` accepts events and leaves them in the store. ``patience_s`` is how long it takes its time
-    to stop.
+    One that is not ``sending`` accepts events and leaves them in the store. ``patience_s`` is how long it may take to
+    stop.
     """
     clock = clock or ManualClock()
     around = Surroundings(clock, Random(name), os.urandom)
@@ -156,7 +156,11 @@ async def working(
     departures = Departures(store, _RING, clock, longest_s=LONGEST_S)
     entries: Gatherer[Entry, None] = Gatherer(ledger.record, divides=is_poison)
     leaving: Gatherer[Parcel, Decision] = Gatherer(departures.clear)
-    async with open_session(_POLICY) as session, entries.running(grace_s=patience_s), leaving.running(grace_s=patience_s):
+    async with (
+        open_session(_POLICY) as session,
+        entries.running(grace_s=patience_s),
+        leaving.running(grace_s=patience_s),
+    ):
         courier = Courier(
             store=store,
             departures=leaving,
@@ -183,9 +187,7 @@ async def working(
             ),
             ledger=ledger,
             sweep=Sweep(store, courier, ledger, around, lease_s=LEASE_S),
-            housekeeping=Housekeeping(
-                store, around, retention=timedelta(days=30), disable_after=timedelta(hours=120)
-            ),
+            housekeeping=Housekeeping(store, around, retention=timedelta(days=30), disable_after=timedelta(hours=120)),
         )
         if not sending:
             yield world
