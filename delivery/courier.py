@@ -23,6 +23,7 @@ from delivery.store.engine import Store, is_database_fault
 from delivery.telemetry import IN_HAND, warn
 
 _REFUSES_SIGNATURE = frozenset({401, 403})
+_OVERLOADED = frozenset({429, 502, 504})
 
 
 class Courier:
@@ -198,6 +199,7 @@ class Courier:
         if len(cleared.secrets) > 1 and _refused_signature(attempts[0].outcome):
             older_first = cleared.secrets[::-1]
             attempts.append(await self._attempt(parcel, cleared.endpoint, older_first, "rotation", 2))
+        self._heed(parcel.endpoint_id, attempts[-1].outcome)
         now = self._around.clock.now()
         verdict = decide(
             parcel,
@@ -208,6 +210,13 @@ class Courier:
             spread=self._around.luck.random(),
         )
         return Entry(parcel, verdict, now, attempts, cleared.endpoint)
+
+    def _heed(self, endpoint_id: EndpointId, outcome: Outcome) -> None:
+        """Let what a receiver says of its load hold for its other deliveries, too."""
+        if outcome.failure is None:
+            self._lanes.heed(endpoint_id, overloaded=False)
+        elif outcome.answer is not None and outcome.answer.status in _OVERLOADED:
+            self._lanes.heed(endpoint_id, overloaded=True)
 
     async def _attempt(
         self, parcel: Parcel, endpoint: Endpoint, secrets: Sequence[str], trigger: Trigger, nth: int

@@ -61,6 +61,7 @@ class Lanes:
         self._lanes: dict[EndpointId, _Lane] = {}
         self._turns: deque[EndpointId] = deque()
         self._turned_away: set[EndpointId] = set()
+        self._paces: dict[EndpointId, int] = {}
         self.places = 0
         self.sending = 0
 
@@ -89,22 +90,33 @@ class Lanes:
 
     def next(self) -> Parcel | None:
         """The parcel to send now, if one may be sent; follow with ``sent`` and ``done``."""
-        if not self._turns or self.sending >= self._limits.parallel:
-            return None
-        endpoint_id = self._turns.popleft()
-        lane = self._lanes[endpoint_id]
-        lane.has_turn = False
-        parcel = lane.waiting.popleft()
-        lane.sending += 1
-        self.sending += 1
-        self._queue(endpoint_id)
-        return parcel
+        while self._turns and self.sending < self._limits.parallel:
+            endpoint_id = self._turns.popleft()
+            lane = self._lanes[endpoint_id]
+            lane.has_turn = False
+            if lane.sending < self._pace(endpoint_id):  # it may have been slowed down since it queued
+                parcel = lane.waiting.popleft()
+                lane.sending += 1
+                self.sending += 1
+                self._queue(endpoint_id)
+                return parcel
+        return None
 
     def sent(self, parcel: Parcel) -> None:
         """The parcel's request is over: the next one may go out."""
         self._lanes[parcel.endpoint_id].sending -= 1
         self.sending -= 1
         self._queue(parcel.endpoint_id)
+
+    def heed(self, endpoint_id: EndpointId, *, overloaded: bool) -> None:
+        """Adapt the pace of an endpoint: half as many requests at a time when it is overloaded, else one more again."""
+        pace = self._pace(endpoint_id)
+        self._paces[endpoint_id] = max(1, pace // 2) if overloaded else pace + 1
+        if self._paces[endpoint_id] >= self._limits.per_endpoint:
+            del self._paces[endpoint_id]
+
+    def _pace(self, endpoint_id: EndpointId) -> int:
+        return self._paces.get(endpoint_id, self._limits.per_endpoint)
 
     def done(self, parcel: Parcel) -> None:
         """The parcel's attempt is in the log: its place is free."""
@@ -146,6 +158,6 @@ class Lanes:
 
     def _queue(self, endpoint_id: EndpointId) -> None:
         lane = self._lanes.get(endpoint_id)
-        if lane and lane.waiting and not lane.has_turn and lane.sending < self._limits.per_endpoint:
+        if lane and lane.waiting and not lane.has_turn and lane.sending < self._pace(endpoint_id):
             lane.has_turn = True
             self._turns.append(endpoint_id)

@@ -184,3 +184,19 @@ def test_a_flood_to_one_endpoint_does_not_make_another_wait(flood: int) -> None:
         lanes.put(parcel_for(name))
     turns = [parcel.endpoint_id for _ in range(2) if (parcel := lanes.next())]
     assert turns == [NAMES[0], NAMES[1]]
+
+
+@pytest.mark.parametrize(
+    ("heard", "pace"), [("o", 4), ("oo", 2), ("oooo", 1), ("oow", 3), ("owwww", 8), ("owwwwwww", 8), ("w", 8)]
+)
+def test_overload_halves_how_much_goes_out_at_a_time_and_each_success_gives_one_back(heard: str, pace: int) -> None:
+    lanes = Lanes(Limits(parallel=64, per_endpoint=8))
+    for sound in heard:
+        lanes.heed(NAMES[0], overloaded=sound == "o")
+    for _ in range(20):
+        assert lanes.book(NAMES[0])
+        lanes.put(parcel_for(NAMES[0]))
+    started = 0
+    while lanes.next() is not None:
+        started += 1
+    assert started == pace

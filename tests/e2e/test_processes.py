@@ -3,6 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from delivery.lanes import Limits
 from delivery.store import deliveries
 from tests.support.clock import NOON
@@ -170,6 +172,25 @@ async def test_one_hanging_endpoint_keeps_only_its_own_lane(world: World, receiv
         assert await process.log(webhook_id=slow.id, status="delivered") == []
         hanging.door.set()
         await until(lambda: all_delivered(process, slow.id, 40))
+
+
+@pytest.mark.parametrize("status", [429, 502, 504])
+async def test_an_endpoint_that_says_it_is_overloaded_gets_its_other_deliveries_one_by_one(
+    world: World, receiver: Receiver, status: int
+) -> None:
+    async with another(world, limits=Limits(parallel=16, per_endpoint=8)) as process:
+        await process.register(receiver.url)
+        receiver.answers(status)
+        receiver.door.clear()
+        await process.publish(*(a_submission() for _ in range(8)))
+        await until(lambda: receiver.most_at_once == 8)
+        receiver.door.set()
+        await process.quiet()
+        receiver.most_at_once = 0
+        await process.publish(*(a_submission() for _ in range(8)))
+        await process.quiet()
+        assert len(receiver.calls) == 16
+        assert receiver.most_at_once == 1
 
 
 async def all_delivered(world: World, endpoint_id: str, count: int) -> bool:

@@ -27,11 +27,16 @@ class Reply:
 
 
 class Receiver:
-    """``calls`` are all requests so far. While the ``door`` is shut, every caller waits for its answer."""
+    """``calls`` are all requests so far. While the ``door`` is shut, every caller waits for its answer.
+
+    ``most_at_once`` is how many were there together at the most.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.calls: list[Call] = []
+        self.most_at_once = 0
+        self._inside = 0
         self.door = asyncio.Event()
         self.door.set()
         self._judge: Callable[[Call], Reply] = lambda _: Reply(200)
@@ -49,7 +54,11 @@ class Receiver:
         call = Call(request.headers, await request.read())
         self.calls.append(call)
         reply = self._judge(call)
+        self._inside += 1
+        self.most_at_once = max(self.most_at_once, self._inside)
         await self.door.wait()
+        await asyncio.sleep(0)  # whoever comes at the same moment comes in now
+        self._inside -= 1
         return web.Response(status=reply.status, headers=reply.headers)
 
 
