@@ -42,7 +42,7 @@ class NewWebhook(Body):
     description: str = Field("", max_length=1000)
     headers: dict[str, Any] = Field({}, json_schema_extra=_HEADERS)
     filter: dict[str, Any] | None = Field(None, examples=[{"data.project_id": ["proj_a", "proj_b"]}])
-    rate_limit: int | None = Field(None, ge=1, le=10_000, description="requests per second")
+    rate_limit: int | None = Field(None, ge=1, le=10_000, description="requests per second; kept, and not enforced yet")
     retry_schedule: list[int] | None = Field(None, description="seconds before each retry")
     signing: Literal["hmac-sha256"] = "hmac-sha256"
     kind: Literal["webhook"] = "webhook"
@@ -58,7 +58,7 @@ class WebhookChanges(Body):
     description: str = Field("", max_length=1000)
     headers: dict[str, Any] = Field({}, json_schema_extra=_HEADERS)
     filter: dict[str, Any] | None = None
-    rate_limit: int | None = Field(None, ge=1, le=10_000, description="requests per second")
+    rate_limit: int | None = Field(None, ge=1, le=10_000, description="requests per second; kept, and not enforced yet")
     retry_schedule: list[int] | None = Field(None, description="seconds before each retry")
     active: bool = True
 
