@@ -1,8 +1,9 @@
 """Opening the database, and its two kinds of transaction."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 import orjson
@@ -77,7 +78,10 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver would begin transactions by itself, always deferred
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        # The mode belongs to the file. To set it on a new file takes a lock that no patience waits for: whoever finds
+        # it taken is beside somebody who sets it this very moment, or leaves it to the next connection.
+        with suppress(sqlite3.OperationalError):
+            cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
