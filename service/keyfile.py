@@ -11,7 +11,7 @@ from service.settings import Settings, SettingsError
 
 def with_keys(settings: Settings) -> Settings:
     """Fill in the master key and the JWT secret where the settings leave them to us."""
-    if settings.sqlite_file is None or (settings.master_keys and (settings.jwt_secret or settings.jwt_jwks_url)):
+    if settings.sqlite_file is None or (settings.master_keys and settings.jwt_secret):
         return settings
     path = key_file(settings.sqlite_file)
     made = _read(path) or _make(path)

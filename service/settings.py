@@ -110,8 +110,8 @@ class Settings(BaseModel):
     def _secrets_for_servers(self) -> "Settings":
         if self.sqlite_file is None and self.master_keys is None:
             raise ValueError("MASTER_KEYS is required with this database: name:base64 of 32 random bytes")
-        if self.sqlite_file is None and self.jwt_secret is None and self.jwt_jwks_url is None:
-            raise ValueError("JWT_SECRET (at least 32 characters) or JWT_JWKS_URL is required with this database")
+        if self.sqlite_file is None and self.jwt_secret is None:
+            raise ValueError("JWT_SECRET (at least 32 characters) is required with this database")
         return self
 
     @property

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,16 @@ def test_five_minutes_lead_to_a_verified_webhook(tmp_path: Path) -> None:
                 return
             assert time.monotonic() < deadline, seen
     pytest.fail("the shell ended early:\n" + "".join(lines))
+
+
+def test_a_change_of_the_schema_is_written_as_contributing_says(tmp_path: Path) -> None:
+    _, steps = blocks("CONTRIBUTING.md", "sh")["Contributing"]
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
+    before = set((tmp_path / "migrations" / "versions").glob("*.py"))
+    _run(steps.replace(".venv/bin/", "").replace("/tmp/scratch.db", f"{tmp_path}/scratch.db"), tmp_path)
+    [written] = set((tmp_path / "migrations" / "versions").glob("*.py")) - before
+    assert "what_changes" in written.name
 
 
 def _snippet(index: int, name: str) -> Any:
