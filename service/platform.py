@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -82,9 +83,11 @@ class PlatformKeys:
     async def _fetch(self) -> Any:
         timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
         async with (
-            aiohttp.ClientSession(timeout=timeout, auto_decompress=False, raise_for_status=True) as session,
+            aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
             session.get(self._url, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as response,
         ):
+            if response.status != HTTPStatus.OK:  # a redirect is no answer either: the setting says where the keys are
+                raise ValueError(f"the answer is {response.status}")
             raw = bytearray()
             async for chunk in response.content.iter_any():
                 raw += chunk
