@@ -32,6 +32,14 @@ def key_file(database: Path) -> Path:
     return database.with_suffix(database.suffix + ".keys")
 
 
+def master_keys(settings: Settings) -> str | None:
+    """The master keys, if there are any yet; none are made."""
+    if settings.master_keys is not None or settings.sqlite_file is None:
+        return settings.master_keys
+    found = _read(key_file(settings.sqlite_file))
+    return found["master_keys"] if found else None
+
+
 def _read(path: Path) -> dict[str, str] | None:
     try:
         found: dict[str, str] = json.loads(path.read_text())

@@ -9,6 +9,7 @@ from delivery.ports import Surroundings
 from delivery.store import accounts, logins
 from delivery.store.accounts import Account, User
 from delivery.store.engine import Store, Transaction
+from delivery.telemetry import tell, warn
 from service import throttle
 from service.credentials import Passwords, Unauthorised
 from service.throttle import WINDOW, Attempted
@@ -56,15 +57,18 @@ class Logins:
         async with self._store.writing() as tx:
             refusal = await throttle.admit(tx, attempted, now)
         if refusal is not None:
+            warn("login.throttled", client=address, again_in_s=refusal.retry_after_s)
             raise refusal
         async with self._store.reading() as tx:
             user = await accounts.user_by_email(tx, name)
         if not await self._passwords.match(password, user.password_hash if user else None) or user is None:
+            warn("login.failed", user_id=user.id if user else None, client=address)
             raise Unauthorised("invalid_credentials", "Wrong e-mail address or password")
         async with self._store.writing() as tx:
             await throttle.forgive(tx, attempted)
             session_id = await self._begin(tx, user.id, now)
             account = await accounts.account_of(tx, user.account_id)
+        tell("login.succeeded", user_id=user.id, session_id=session_id, client=address)
         return LoggedIn(tokens.issue(user.id, session_id, now), tokens.csrf(session_id), user, account)
 
     async def begin(self, tx: Transaction, user_id: UserId) -> str:
@@ -81,6 +85,7 @@ class Logins:
         """End a session."""
         async with self._store.writing() as tx:
             await logins.end_session(tx, session_id)
+        tell("login.ended", session_id=session_id)
 
     async def prune(self) -> None:
         """Forget sessions and tries that mean nothing any more, a handful per transaction."""

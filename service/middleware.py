@@ -21,6 +21,8 @@ from service.platform import PlatformAway
 
 _log = structlog.get_logger("hookline")
 
+_QUIET = ("/healthz", "/readyz", "/metrics", "/static/")
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 REQUEST_ID = web.RequestKey("request_id", str)
 
@@ -42,8 +44,8 @@ async def observed(request: web.Request, handler: AioHandler) -> web.StreamRespo
     # methods are the client's own words: only those of a route may become a label
     REQUESTS.labels(request.method if resource is not None else "other", route, response.status).inc()
     SECONDS.labels(route).observe(seconds)
-    # probes and scrapes come every few seconds and say the same each time
-    tell = _log.info if request.path.startswith("/api") else _log.debug
+    # probes and scrapes come every few seconds and say the same each time, files say nothing
+    tell = _log.debug if request.path.startswith(_QUIET) else _log.info
     principal = request.get(PRINCIPAL)
     tell(
         "http.request",

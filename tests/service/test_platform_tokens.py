@@ -94,7 +94,7 @@ def token(kid: str = "rsa", *, headers: dict[str, Any] | None = None, **claims: 
         {name: value for name, value in given.items() if value is not None},
         key,
         algorithm=algorithm,
-        headers={"kid": kid} | (headers or {}),
+        headers={name: value for name, value in ({"kid": kid} | (headers or {})).items() if value is not None},
     )
 
 
