@@ -39,6 +39,17 @@ def _comma_separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _with_port(url: str) -> str:
+    """Refuse what the libraries would refuse later on, quoting all of it."""
+    try:
+        urlsplit(url).port  # noqa: B018 - reading it is what checks it
+    except ValueError:  # its own words quote what stands there: part of a password that was not escaped, perhaps
+        raise ValueError(
+            "has no number as its port; in a password, / : @ and the like are written %2F %3A %40"
+        ) from None
+    return url
+
+
 def _is_this_machine(url: SplitResult) -> bool:
     return url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1")
 
@@ -78,14 +89,21 @@ class Settings(BaseModel):
     def _known_database(cls, value: str) -> str:
         if not value.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
             raise ValueError("wants sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME")
-        return value
+        return _with_port(value)
 
     @field_validator("bus_url")
     @classmethod
     def _known_bus(cls, value: str) -> str:
         if not value.startswith(("memory://", "amqp://", "amqps://")):
             raise ValueError("wants memory:// or amqp://USER:PASSWORD@HOST/VHOST (amqps:// with TLS)")
-        return value
+        return _with_port(value)
+
+    @field_validator("egress_proxy")
+    @classmethod
+    def _known_proxy(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("wants http://HOST:PORT, with USER:PASSWORD@ before the host where it asks for them")
+        return value and _with_port(value)
 
     @field_validator("master_keys")
     @classmethod

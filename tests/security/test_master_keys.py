@@ -20,14 +20,14 @@ from tests.support.stores import prepare
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 K1, K2 = (f"{name}:{base64.b64encode(name.encode() * 16).decode()}" for name in ("k1", "k2"))
-WEBHOOKS = 12
+WEBHOOKS = 6
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def program(request: pytest.FixtureRequest, tmp_path: Path) -> Program:
+def program(request: pytest.FixtureRequest, tmp_path: Path) -> Program:
     """The command line, on each database, with the first master key."""
     url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
-    await prepare(url)
+    asyncio.run(prepare(url))
     return Program(tmp_path, {"DATABASE_URL": url, "MASTER_KEYS": K1})
 
 
