@@ -57,7 +57,8 @@ def _is_this_machine(url: SplitResult) -> bool:
 class Settings(BaseModel):
     """Every setting with its default; with no setting at all, everything works without another server."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # what stands in a setting may be a secret, also where it is wrong
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     database_url: str = Field("sqlite+aiosqlite:///hookline.db", repr=False)
     bus_url: str = Field("memory://", repr=False)

@@ -18,7 +18,7 @@ from service.settings import Settings
 from tests.support.program import Program
 from tests.support.samples import an_endpoint
 
-SECRET = "a/secret+that=nobody-may-read"
+SECRET = "a-secret-that-nobody-may-read"
 
 
 def test_the_file_of_the_keys_is_its_owners_whatever_the_umask_allows(tmp_path: Path) -> None:

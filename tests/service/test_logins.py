@@ -1,7 +1,7 @@
 """Guessing is slowed down by all processes together, and a session ends everywhere when it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_network
 from typing import Any
 
@@ -188,3 +188,21 @@ async def test_a_token_holds_from_its_beginning_to_its_end(house: House, ada: Ac
     made = jwt.encode(claims | times, secret, algorithm="HS256")
     answer = await house.stranger.call("GET", "/api/webhooks", headers={"Authorization": f"Bearer {made}"})
     assert (answer.status, answer.code) == (401, "invalid_token")
+
+
+# -- the log -----------------------------------------------------------------------------------------------------------
+
+
+async def test_who_logged_in_and_who_tried_to_is_in_the_log(
+    logged: Callable[[], str], house: House, ada: Account
+) -> None:
+    await log_in(house, ada.email)
+    await log_in(house, ada.email, "guess")
+    await log_in(house, "typed-something-else", "guess")
+    told = logged()
+    for fact, count in (("login.succeeded", 1), ("login.failed", 2)):
+        lines = [line for line in told.splitlines() if fact in line]
+        assert len(lines) == count
+        assert "client=127.0.0.1" in lines[0]
+        assert f"user_id={ada.user_id}" in lines[0]
+    assert "typed-something-else" not in told

@@ -121,10 +121,10 @@ class Program:
     async def serving(self, *words: str, **settings: str) -> AsyncIterator[Running]:
         """Run the service; it is ready when the block begins."""
         async with self.running("serve", *words, **settings) as service:
-            await until(lambda: "Listening on " in service.out or service.process.poll() is not None, within_s=30)
+            await until(lambda: "Listening on " in service.out or service.process.poll() is not None, within_s=_PATIENCE_S)
             assert service.process.poll() is None, service.err
             service.url = service.out.rpartition("Listening on ")[2].strip()
-            await until(lambda: _ready(service.url), within_s=30)
+            await until(lambda: _ready(service.url), within_s=_PATIENCE_S)
             self.settings["URL"] = service.url
             yield service
 
