@@ -12,9 +12,10 @@ def client_address(request: web.Request, proxies: Networks) -> str | None:
     """The address of the client: the nearest hop that is none of our proxies."""
     nearest = _address(request.remote or "")
     for hop in _hops(request):
-        if nearest is None or not _is_ours(nearest, proxies):
+        # what a proxy of ours did not write as an address ends the search: what stands before it is the client's word
+        if nearest is None or hop is None or not _is_ours(nearest, proxies):
             break
-        nearest = hop or nearest
+        nearest = hop
     return str(nearest) if nearest is not None else None
 
 
