@@ -121,6 +121,7 @@ async def test_the_first_success_closes_the_circuit(world: World, receiver: Rece
     endpoint = await fail(world, receiver)
     receiver.answers(200)
     await world.publish(*(a_submission() for _ in range(30)))
+    await until(lambda: len(receiver.calls) == OPENS_AFTER + 30)
     await world.quiet()
     assert len(await world.log(status="delivered")) == 30
     healed = await world.endpoint(endpoint)

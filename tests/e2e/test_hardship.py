@@ -53,7 +53,7 @@ async def test_however_much_is_due_a_process_holds_no_more_than_its_places(world
             return len(receiver.calls) >= 5 * limits.places
 
         receiver.door.set()
-        await until(goes_on_within_bounds)
+        await until(goes_on_within_bounds, within_s=60)
     assert await leased(world) == 0, "and what was not sent is given back"
 
 
