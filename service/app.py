@@ -71,7 +71,7 @@ API = (
           webhooks.Rotation, webhooks.WebhookWithSecret),
     Route("POST", "/api/webhooks/{id}/test", webhooks.test, "manage", "Send a signed sample now",
           gives=webhooks.TestAttempt),
-    Route("GET", "/api/webhooks/{id}/deliveries", webhooks.log, "manage", "List a webhook's deliveries",
+    Route("GET", "/api/webhooks/{id}/deliveries", webhooks.show_log, "manage", "List a webhook's deliveries",
           deliveries.OfWebhookQuery, deliveries.Deliveries),
 
     Route("GET", "/api/deliveries", deliveries.browse, "manage", "List deliveries",

@@ -86,7 +86,7 @@ async def settle(store: Store, parcel: Parcel, **changes: Any) -> None:
         await deliveries.settle(tx, [Settlement(**usual | changes)])
 
 
-async def log(store: Store, *made: Attempt) -> None:
+async def attempts_in(store: Store, *made: Attempt) -> None:
     async with store.writing() as tx:
         await deliveries.log(tx, made)
 

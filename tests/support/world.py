@@ -24,7 +24,7 @@ from delivery.lanes import Limits
 from delivery.ledger import Entry, Ledger
 from delivery.ports import Surroundings
 from delivery.registry import Registry, Wishes
-from delivery.store import deliveries, endpoints
+from delivery.store import deliveries, endpoints, log
 from delivery.store.cursors import PageRequest
 from delivery.store.engine import Store, is_poison, open_store
 from delivery.store.reach import Reach
@@ -118,7 +118,7 @@ class World:
     async def log(self, **which: Any) -> Sequence[Delivery]:
         """The account's deliveries, newest first."""
         async with self.store.reading() as tx:
-            page = await deliveries.browse(tx, self.reach, deliveries.DeliveryFilter(**which), PageRequest(limit=100))
+            page = await log.browse(tx, self.reach, log.DeliveryFilter(**which), PageRequest(limit=100))
         return page.items
 
     async def delivery(self) -> Delivery:
@@ -131,7 +131,7 @@ class World:
         delivery = delivery or await self.delivery()
         delivery_id = delivery.id if isinstance(delivery, Delivery) else delivery
         async with self.store.reading() as tx:
-            return await deliveries.attempts_of(tx, self.reach, delivery_id)
+            return await log.attempts_of(tx, self.reach, delivery_id)
 
 
 @asynccontextmanager
