@@ -9,7 +9,7 @@ from delivery.courier import Courier
 from delivery.domain.model import EndpointId
 from delivery.ledger import Ledger
 from delivery.ports import Surroundings
-from delivery.store import deliveries, endpoints, events
+from delivery.store import deliveries, endpoints, events, replays
 from delivery.store.engine import Store
 from delivery.telemetry import BACKLOG, OLDEST, tell, warn
 
@@ -108,7 +108,7 @@ class Housekeeping:
         """Delete what is older than the retention, a handful per transaction; return the number of deliveries."""
         before = self._around.clock.now() - self._retention
         total = 0
-        for forget in (deliveries.prune, events.prune):
+        for forget in (deliveries.prune, events.prune, replays.prune):
             gone = _HANDFUL
             while gone == _HANDFUL:
                 async with self._store.writing() as tx:

@@ -59,6 +59,7 @@ class DeliveryFilter:
     to: datetime | None = None
     q: str | None = None
     response_status: int | None = None
+    error_class: str | None = None
 
 
 def _query(reach: Reach) -> Select[Any]:
@@ -80,11 +81,12 @@ async def of_events(tx: Transaction, reach: Reach, event_ids: Collection[str]) -
 
 async def browse(tx: Transaction, reach: Reach, which: DeliveryFilter, request: PageRequest) -> Page[Delivery]:
     """A page of the log, newest first."""
-    query = _query(reach).where(*_conditions(which))
+    query = _query(reach).where(*matching(which))
     return await page(tx, query, deliveries.c.id, request, _delivery)
 
 
-def _conditions(which: DeliveryFilter) -> list[ColumnElement[bool]]:
+def matching(which: DeliveryFilter) -> list[ColumnElement[bool]]:
+    """The conditions that a delivery's row meets if the filter asks for it."""
     row = deliveries.c
     found: list[tuple[Any, ColumnElement[bool]]] = [
         (which.status, literal(which.status) == _STATUS),
@@ -93,6 +95,7 @@ def _conditions(which: DeliveryFilter) -> list[ColumnElement[bool]]:
         (which.job_id, row.job_id == which.job_id),
         (which.event_id, row.event_id == which.event_id),
         (which.response_status, row.last_response_status == which.response_status),
+        (which.error_class, row.last_error == which.error_class),
         (which.q, or_(row.id == which.q, row.event_id == which.q, row.job_id == which.q)),
     ]
     conditions = [condition for asked, condition in found if asked is not None]

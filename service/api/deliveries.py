@@ -68,6 +68,7 @@ class OfWebhookQuery(PageQuery):
     to: AskedMoment | None = Field(None, description="made before")
     q: Word | None = None
     response_status: int | None = Field(None, ge=100, le=999)
+    error_class: Word | None = Field(None, description="what the last attempt failed with")
 
 
 class DeliveryQuery(OfWebhookQuery):
