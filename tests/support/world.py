@@ -24,6 +24,7 @@ from delivery.lanes import Limits
 from delivery.ledger import Entry, Ledger
 from delivery.ports import Surroundings
 from delivery.registry import Registry, Wishes
+from delivery.replays import Replays
 from delivery.store import deliveries, endpoints, log
 from delivery.store.cursors import PageRequest
 from delivery.store.engine import Store, is_poison, open_store
@@ -57,6 +58,7 @@ class World:
     ledger: Ledger
     sweep: Sweep
     housekeeping: Housekeeping
+    replays: Replays
     reach: Reach = OURS
 
     async def register(self, url: str, secret: str = SECRET, **wishes: Any) -> Endpoint:
@@ -188,6 +190,7 @@ async def working(
             ledger=ledger,
             sweep=Sweep(store, courier, ledger, around, lease_s=LEASE_S),
             housekeeping=Housekeeping(store, around, retention=timedelta(days=30), disable_after=timedelta(hours=120)),
+            replays=Replays(store, around),
         )
         if not sending:
             yield world
