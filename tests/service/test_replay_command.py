@@ -2,12 +2,14 @@
 
 import signal
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
+from service.client import Api, open_api
 from tests.support.polling import until
-from tests.support.program import Program, json_lines
+from tests.support.program import Program
 from tests.support.receiver import Receiver
 from tests.support.samples import envelope
 
@@ -15,22 +17,27 @@ from tests.support.samples import envelope
 @pytest.fixture
 async def program(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Program]:
     """A service with three deliveries that have failed; its receiver works again."""
-    program = Program(tmp_path)
+    program = Program(tmp_path, {"ATTEMPT_TIMEOUT": "60"})
     async with program.serving():
         await program.bootstrap()
         await program.register(receiver.url, retry_schedule=[])
         receiver.answers(500)
-        events = json_lines([envelope(job_id=f"ann_{number}") for number in range(3)])
-        assert (await program.run("publish", "-", stdin=events)).code == 0
-
-        async def all_failed() -> bool:
-            done = await program.run("deliveries", "--status", "failed", "--json")
-            return len(done.json["items"]) == 3
-
-        await until(all_failed, within_s=60)
+        async with called(program) as api:
+            for number in range(3):
+                await api.post("/api/events", envelope(job_id=f"ann_{number}"))
+            await until(lambda: are_failed(api, 3), within_s=60)
         receiver.calls.clear()
         receiver.answers(200)
         yield program
+
+
+def called(program: Program) -> AbstractAsyncContextManager[Api]:
+    """The service, without a process for every question."""
+    return open_api(program.settings["URL"], program.settings["API_KEY"])
+
+
+async def are_failed(api: Api, count: int) -> bool:
+    return len((await api.get("/api/deliveries", status="failed"))["items"]) == count
 
 
 def words(text: str) -> Sequence[Sequence[str]]:
@@ -61,8 +68,9 @@ async def test_what_failed_is_counted_then_sent_and_shown_on_the_way(program: Pr
 
 async def test_what_is_passed_over_is_told_with_its_reason(program: Program, receiver: Receiver) -> None:
     receiver.door.clear()
-    for delivery in (await program.run("deliveries", "--json")).json["items"]:
-        assert (await program.run("retry", delivery["id"])).code == 0
+    async with called(program) as api:
+        for delivery in (await api.get("/api/deliveries"))["items"]:
+            await api.post(f"/api/deliveries/{delivery['id']}/retry")
     await until(lambda: len(receiver.calls) == 3, within_s=60)
     done = await program.run("replay", "--error-class", "http_5xx")
     assert done.out.splitlines()[-2:] == [
@@ -90,7 +98,7 @@ async def test_ctrl_c_leaves_it_running_and_says_how_to_stop_it(program: Program
     assert (again.code, again.err) == (1, "Error: The replay has already ended: stopped\n")
 
 
-async def test_a_replay_of_nothing_in_particular_is_wrong_usage(program: Program) -> None:
-    refused = await program.run("replay")
+async def test_a_replay_of_nothing_in_particular_is_wrong_usage(tmp_path: Path) -> None:
+    refused = await Program(tmp_path).run("replay", API_KEY="tmk_any")
     assert refused.code == 2
     assert "Say which deliveries: --status failed is usual" in refused.err
