@@ -34,6 +34,7 @@ from delivery.domain.model import (
     Standing,
     Trigger,
 )
+from delivery.places import NOBODY, Crowded
 from delivery.store.engine import AnyRow, Transaction, listed
 from delivery.store.reach import Reach
 from delivery.store.tables import attempts, deliveries, endpoints, events
@@ -95,12 +96,18 @@ async def claim(  # noqa: PLR0913 - the terms of a lease
     lease: str,
     limit: int,
     per_endpoint: int,
-    crowded: Collection[EndpointId],
+    crowded: Crowded = NOBODY,
 ) -> list[Parcel]:
     """Lease what is due, oldest first: at most ``limit``, at most ``per_endpoint`` of each, none of the ``crowded``."""
+    kind = deliveries.c.endpoint_id + " " + deliveries.c.event_type
     due = (
         select(deliveries.c.id, deliveries.c.endpoint_id, deliveries.c.wake_at)
-        .where(deliveries.c.wake_at <= now, deliveries.c.endpoint_id.not_in(listed(tx, crowded)))
+        .where(
+            deliveries.c.wake_at <= now,
+            deliveries.c.account_id.not_in(listed(tx, crowded.accounts)),
+            deliveries.c.endpoint_id.not_in(listed(tx, crowded.endpoints)),
+            kind.not_in(listed(tx, [" ".join(pair) for pair in crowded.kinds])),
+        )
         .order_by(deliveries.c.wake_at)
         .limit(limit)
         .subquery()
@@ -260,6 +267,14 @@ def _attempt_row(attempt: Attempt) -> dict[str, Any]:
         "first_byte_ms": timings.first_byte_ms,
         "remote_address": outcome.remote_address,
     }
+
+
+async def still_held(tx: Transaction, parcels: Sequence[Parcel]) -> set[DeliveryId]:
+    """Which of these leases still hold; they do until the transaction ends."""
+    tokens = {parcel.delivery_id: parcel.lease for parcel in parcels}
+    query = select(deliveries.c.id, deliveries.c.lease).where(deliveries.c.id.in_(listed(tx, sorted(tokens))))
+    rows = await tx.execute(query.order_by(deliveries.c.id).with_for_update())
+    return {DeliveryId(row.id) for row in rows if tokens[row.id] == row.lease}
 
 
 async def ask(tx: Transaction, delivery_id: DeliveryId, trigger: Trigger, now: datetime) -> bool:

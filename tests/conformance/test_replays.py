@@ -13,6 +13,7 @@ import pytest
 
 from delivery.domain.errors import Conflict, NotFound
 from delivery.domain.model import DeliveryId, Endpoint, Parcel
+from delivery.places import Crowded
 from delivery.ports import Surroundings
 from delivery.replays import Replays
 from delivery.store import deliveries, endpoints, replay_parts, replays
@@ -345,7 +346,7 @@ async def test_a_replay_that_is_stopped_asks_for_no_more_and_takes_back_what_nob
     await settle(store, pending, standing="pending", next_attempt_at=later)
     replay_id = await process.start(DeliveryFilter(job_id="ann_1"))
     await process.run()
-    (sending,) = await claim(store, now=process.clock.now(), limit=1, crowded=[pending.endpoint_id])
+    (sending,) = await claim(store, now=process.clock.now(), limit=1, crowded=Crowded(endpoints=frozenset({pending.endpoint_id})))
 
     assert (await process.replays.stop(OURS, replay_id)).state == "stopped"
     await process.run()
