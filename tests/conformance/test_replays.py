@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tracemalloc
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from random import Random
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from delivery.domain.errors import Conflict, NotFound
 from delivery.domain.model import DeliveryId, Endpoint, Parcel
 from delivery.places import Crowded
 from delivery.ports import Surroundings
 from delivery.replays import Replays
-from delivery.store import deliveries, endpoints, replay_parts, replays
+from delivery.store import deliveries, endpoints, replay_parts, replays, tables
 from delivery.store.cursors import PageRequest
 from delivery.store.engine import Store
 from delivery.store.log import DeliveryFilter
@@ -25,6 +27,7 @@ from delivery.store.replay_parts import FIRST
 from delivery.store.replays import Counts, Preview, Replay
 from tests.conformance.rows import claim, deliveries_in, delivery_in, endpoint_in, row, settle
 from tests.support.clock import NOON, ManualClock
+from tests.support.samples import a_parcel, an_event
 from tests.support.stores import ACCOUNT, NEIGHBOUR
 
 SECOND = timedelta(seconds=1)
@@ -346,7 +349,8 @@ async def test_a_replay_that_is_stopped_asks_for_no_more_and_takes_back_what_nob
     await settle(store, pending, standing="pending", next_attempt_at=later)
     replay_id = await process.start(DeliveryFilter(job_id="ann_1"))
     await process.run()
-    (sending,) = await claim(store, now=process.clock.now(), limit=1, crowded=Crowded(endpoints=frozenset({pending.endpoint_id})))
+    others = Crowded(endpoints=[pending.endpoint_id])
+    (sending,) = await claim(store, now=process.clock.now(), limit=1, crowded=others)
 
     assert (await process.replays.stop(OURS, replay_id)).state == "stopped"
     await process.run()
@@ -384,3 +388,28 @@ async def test_old_replays_are_forgotten_and_those_that_run_are_not(process: Pro
         assert [await replays.prune(tx, before=before, limit=10) for _ in range(2)] == [1, 0]
         assert await replays.find(tx, EVERYONE, done) is None
         assert await replays.find(tx, EVERYONE, running) is not None
+
+
+@pytest.mark.slow
+async def test_memory_does_not_grow_with_the_number_of_deliveries(process: Process) -> None:
+    store, endpoint, event = process.store, await endpoint_in(process.store), an_event()
+    ended = {"standing": "failed", "last_error": "timeout", "attempts_made": 1, "wake_at": None, "lease": None}
+    for _ in range(4):
+        parcels = [a_parcel(event, endpoint) for _ in range(5000)]
+        async with store.writing() as tx:
+            await deliveries.insert_new(tx, parcels, leased=())
+    async with store.writing() as tx:
+        await tx.execute(update(tables.deliveries).values(ended))
+    sent = {"asked": None, "wake_at": None, "attempts_made": 2, "last_error": None, "standing": "delivered"}
+    replay_id, most = await process.start(), 0
+    tracemalloc.start()
+    while (await process.look(replay_id)).finished_at is None:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        await process.run()
+        most = max(most, tracemalloc.get_traced_memory()[1] - before)
+        async with store.writing() as tx:
+            await tx.execute(update(tables.deliveries).where(tables.deliveries.c.asked == "replay").values(sent))
+    tracemalloc.stop()
+    assert await process.counts(replay_id) == Counts(matched=20_000, asked=20_000, delivered=20_000)
+    assert most < 2 * 1024 * 1024, "some five hundred rows, and not twenty thousand"
