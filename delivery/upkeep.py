@@ -10,7 +10,7 @@ from delivery.domain.model import EndpointId
 from delivery.ledger import Ledger
 from delivery.notices import post, webhook_disabled
 from delivery.ports import Surroundings
-from delivery.store import deliveries, endpoints, events, gates
+from delivery.store import deliveries, endpoints, events, gates, replays
 from delivery.store.engine import Store
 from delivery.telemetry import BACKLOG, OLDEST, tell, warn
 
@@ -104,7 +104,7 @@ class Housekeeping:
         """Delete what is older than the retention, a handful per transaction; return the number of deliveries."""
         before = self._around.clock.now() - self._retention
         total = 0
-        for forget in (deliveries.prune, events.prune):
+        for forget in (deliveries.prune, events.prune, replays.prune):
             gone = _HANDFUL
             while gone == _HANDFUL:
                 async with self._store.writing() as tx:

@@ -22,6 +22,7 @@ from delivery.ledger import Entry, Ledger
 from delivery.places import Limits
 from delivery.ports import Clock, Destinations, Surroundings
 from delivery.registry import Registry
+from delivery.replays import Replays
 from delivery.store.engine import Store, is_poison, open_store
 from delivery.upkeep import Housekeeping, Sweep
 from service.auth import Auth
@@ -61,6 +62,7 @@ class Runtime:
     ledger: Ledger
     sweep: Sweep
     housekeeping: Housekeeping
+    replays: Replays
     bus: Bus
 
 
@@ -139,6 +141,7 @@ async def _wire(
             retention=timedelta(days=settings.retention_days),
             disable_after=timedelta(hours=settings.disable_after_hours),
         ),
+        replays=Replays(store, around),
         bus=open_bus(settings.bus_url, intake=intake, store=store, around=around),
     )
 
