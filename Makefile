@@ -9,7 +9,7 @@ SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench lock clean packages
+.PHONY: help demo run test check audit format bench lock clean packages
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ lint: .venv/dev
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: .venv/dev ## known vulnerabilities of what is locked; says so where the list cannot be reached
+	@$(BIN)/python -m tests.security.audit
 
 format: .venv/dev ## put the code into its form
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -6,7 +6,7 @@ one query, and whatever a customer changed holds from the next attempt on, in ev
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cachetools import LRUCache
@@ -29,7 +29,7 @@ class Cleared:
     """Go: the endpoint as it is now and its valid secrets, open, newest first."""
 
     endpoint: Endpoint
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
+from service.headers import protect
 from service.trouble import Trouble
 
 _BACKLOG = 1024
@@ -35,6 +36,7 @@ class Front:
         app = web.Application()
         app.router.add_get("/healthz", self._alive)
         app.router.add_route("*", "/{path:.*}", self._not_ready)
+        app.on_response_prepare.append(_protect)
         async with self._excuses:
             await self._excuses.enter_async_context(self._answering(app))
             yield
@@ -63,6 +65,10 @@ class Front:
     async def _not_ready(self, _: web.Request) -> web.Response:
         body = {"status": "not ready", "checks": {"start": self._why}, "error": self._why, "code": "not_ready"}
         return web.json_response(body, status=503, headers={"Retry-After": "1"})
+
+
+async def _protect(request: web.Request, response: web.StreamResponse) -> None:
+    protect(response, https=request.secure)
 
 
 class CannotListenError(Trouble):

@@ -41,6 +41,7 @@ def jobs(runtime: "Runtime") -> list[Job]:
         Job("cancel stranded", "scheduler", 5, keeping.cancel_stranded),
         Job("disable failing", "scheduler", 60, keeping.disable_failing),
         Job("prune", "scheduler", 3600, keeping.prune),
+        Job("prune logins", "scheduler", 3600, runtime.auth.logins.prune),
         Job("measure backlog", "api", 5, keeping.measure),
         Job("note key use", "api", 10, runtime.auth.note_key_use),
     ]

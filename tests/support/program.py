@@ -62,6 +62,10 @@ class Running:
     def err(self) -> str:
         return self.err_file.read_text()
 
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
     def told(self, event: str) -> list[dict[str, Any]]:
         """The log lines about something."""
         lines = [json.loads(line) for line in self.err.splitlines() if line.startswith("{")]
@@ -121,10 +125,10 @@ class Program:
     async def serving(self, *words: str, **settings: str) -> AsyncIterator[Running]:
         """Run the service; it is ready when the block begins."""
         async with self.running("serve", *words, **settings) as service:
-            await until(lambda: "Listening on " in service.out or service.process.poll() is not None, within_s=30)
-            assert service.process.poll() is None, service.err
+            await until(lambda: "Listening on " in service.out or service.ended, within_s=_PATIENCE_S)
+            assert not service.ended, service.err
             service.url = service.out.rpartition("Listening on ")[2].strip()
-            await until(lambda: _ready(service.url), within_s=30)
+            await until(lambda: _ready(service.url), within_s=_PATIENCE_S)
             self.settings["URL"] = service.url
             yield service
 
