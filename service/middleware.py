@@ -42,7 +42,8 @@ _FRAMEWORK = {
 #: When to come back after a 503, in seconds.
 _SOON = 5
 
-_HEADERS = {
+#: What every answer carries, whoever gives it.
+HEADERS = {
     "Server": "Hookline",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -100,7 +101,7 @@ def _request_id(request: web.Request) -> str:
 
 async def adorn(request: web.Request, response: web.StreamResponse) -> None:
     """Set the headers that every answer has, just before it goes out, streams included."""
-    response.headers.update(_HEADERS)
+    response.headers.update(HEADERS)
     response.headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
     if request.path.startswith("/api"):
         response.headers.setdefault("Cache-Control", "no-store")

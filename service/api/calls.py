@@ -34,7 +34,7 @@ CHARGED = web.RequestKey("charged", int)
 MOST_BODY = MOST_BYTES + 4096
 
 #: How long a request body may take to come in, in seconds.
-_PATIENCE_S = 30.0
+PATIENCE_S = 30.0
 
 #: From this size on a body is parsed in a thread, so that other requests get their turns meanwhile.
 _LARGE = MOST_BODY
@@ -76,7 +76,10 @@ Handler = Callable[[Call[Any]], Awaitable[Result]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route: ``takes`` is the model of the body, or of the query where the method is GET."""
+    """A route: ``takes`` is the model of the body, or of the query where the method is GET.
+
+    ``by_event``: what no database could keep is refused by the handler, event by event, and not with the whole body.
+    """
 
     method: str
     path: str
@@ -88,6 +91,7 @@ class Route:
     status: int = 200
     media: str = "application/json"
     most_bytes: int = MOST_BODY
+    by_event: bool = False
 
 
 def serving(route: Route) -> AioHandler:
@@ -117,7 +121,7 @@ async def _asked(request: web.Request, route: Route) -> BaseModel | None:
     raw = await _read(request, route.most_bytes)
     if not raw and not any(member.is_required() for member in route.takes.model_fields.values()):
         return route.takes()
-    return validated(route.takes, await _parsed(raw, route.most_bytes))
+    return validated(route.takes, await _parsed(raw, route))
 
 
 def validated(model: type[BaseModel], value: Any) -> BaseModel:
@@ -135,12 +139,13 @@ def validated(model: type[BaseModel], value: Any) -> BaseModel:
         raise InvalidInput("invalid_payload", f'"{field or "body"}" {what}', field=field) from error
 
 
-async def _parsed(raw: bytes, most_bytes: int) -> Any:
+async def _parsed(raw: bytes, route: Route) -> Any:
     """Parse a body, refusing what no database could keep."""
 
     def parse() -> Any:
-        value = read_json(raw, most_bytes=most_bytes)
-        write_json(value)
+        value = read_json(raw, most_bytes=route.most_bytes)
+        if not route.by_event:
+            write_json(value)
         return value
 
     return await asyncio.to_thread(parse) if len(raw) > _LARGE else parse()
@@ -153,7 +158,7 @@ async def _read(request: web.Request, most_bytes: int) -> bytes:
     _refuse_other_types(request.headers, request.content_type, request.charset)
     body = bytearray()
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             if (request.content_length or 0) > most_bytes:
                 raise BodyTooLargeError(most_bytes)
             async for chunk in request.content.iter_any():
