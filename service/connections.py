@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from service.middleware import HEADERS, failure
+from service.middleware import HEADERS, failure, of_framework
 from service.observability import REQUESTS
 
 _log = structlog.get_logger("hookline")
@@ -82,8 +82,8 @@ class Connection(web.RequestHandler):
 
     @property
     def _between_requests(self) -> bool:
-        """Whether there is no complete head that is being answered or waits to be."""
-        return self._waiter is not None and not self._waiter.done()
+        """Whether no request is being answered or waits to be, as far as heads that are complete can tell."""
+        return self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
 
     def _stop_the_clock(self) -> None:
         if self._due is not None:
@@ -99,6 +99,8 @@ class Connection(web.RequestHandler):
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer, to those who read it."""
+        if isinstance(resp, web.HTTPException):  # raised before any middleware was asked
+            resp = of_framework(resp)
         try:
             async with asyncio.timeout(self._patience.answer):
                 return await super().finish_response(request, resp, start_time)
@@ -117,8 +119,10 @@ class Connection(web.RequestHandler):
         """Answer what no application was asked: bytes that are no request, and whatever slipped through every net."""
         if request.writer.output_size > 0:
             raise ConnectionError("An answer was begun already")
-        tell = _log.debug if status < HTTPStatus.INTERNAL_SERVER_ERROR else _log.error
-        tell("http.broken", status=status, remote=request.remote, exc_info=exc)
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:  # the error quotes what came, keys and all
+            _log.debug("http.broken", status=status, remote=request.remote, error=type(exc).__name__)
+        else:
+            _log.error("http.failed", status=status, remote=request.remote, exc_info=exc)
         REQUESTS.labels("other", "unmatched", status).inc()
         answer = failure(status, *_WORDS.get(status, _WORDS[500]), headers=HEADERS)
         answer.force_close()

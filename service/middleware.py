@@ -127,7 +127,7 @@ async def answered(request: web.Request, handler: AioHandler) -> web.StreamRespo
     except HooklineError as error:
         return _refused(request, error)
     except web.HTTPException as error:
-        return _of_framework(error)
+        return of_framework(error)
     except BusUnavailable as error:
         return _unavailable(f"The bus is away: {error}")
     except Exception as error:  # noqa: BLE001 - the last net: whatever it is, the client gets an answer
@@ -169,7 +169,8 @@ def _retry_after_s(request: web.Request, error: HooklineError) -> int:
     return max(1, int((resets_at - request.app[RUNTIME].around.clock.now()).total_seconds()))
 
 
-def _of_framework(error: web.HTTPException) -> web.StreamResponse:
+def of_framework(error: web.HTTPException) -> web.StreamResponse:
+    """Say in the words of the API what the web framework says in its own."""
     if error.status < web.HTTPBadRequest.status_code:
         return error
     code, message = _FRAMEWORK.get(error.status, (re.sub(r"\W+", "_", error.reason.lower()), error.reason))

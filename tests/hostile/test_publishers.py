@@ -34,7 +34,7 @@ __all__ = ["address", "database_url", "house", "prepared_postgres", "receiver", 
 JSON = {"Content-Type": "application/json"}
 
 #: One type of each of the five consumers.
-FAMILIES = {kind.family: kind.name for kind in reversed(PUBLISHED.values())}.values()
+FAMILIES = {kind.family: kind.name for kind in PUBLISHED.values()}.values()
 
 #: Words that only the inside of the service uses.
 INTERNALS = ("Traceback", 'File "', ".py", "aiohttp", "sqlalchemy", "sqlite", "asyncpg", "pydantic", "jsonschema")
