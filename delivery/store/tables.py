@@ -193,7 +193,15 @@ deliveries = Table(
 Index(
     "ix_deliveries_due",
     deliveries.c.wake_at,
-    deliveries.c.endpoint_id,
+    deliveries.c.id,
+    postgresql_where=deliveries.c.wake_at.is_not(None),
+    sqlite_where=deliveries.c.wake_at.is_not(None),
+)
+Index(
+    "ix_deliveries_due_of_each",
+    deliveries.c.account_id,
+    deliveries.c.event_type,
+    deliveries.c.wake_at,
     postgresql_where=deliveries.c.wake_at.is_not(None),
     sqlite_where=deliveries.c.wake_at.is_not(None),
 )
