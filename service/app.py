@@ -53,9 +53,9 @@ API = (
     Route("GET", "/api/event-types", event_types.browse, "account", "List event types", gives=event_types.EventTypes),
 
     Route("POST", "/api/events", publishing.publish, "publish", "Publish an event",
-          publishing.Publication, publishing.Accepted, 202),
+          publishing.Publication, publishing.Accepted, 202, by_event=True),
     Route("POST", "/api/events/batch", publishing.publish_batch, "publish", "Publish up to 1,000 events",
-          publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH),
+          publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH, by_event=True),
     Route("GET", "/api/events", events.browse, "manage", "List events", events.EventQuery, events.Events),
     Route("GET", "/api/events/{id}", events.find, "manage", "Show an event", gives=events.Event),
     Route("GET", "/api/listen", listen.listen, "manage", "Stream events as signed deliveries",
