@@ -18,10 +18,14 @@ _GRACE_S = 3.0
 
 
 class Front:
-    """Serves a socket. What connects while nobody answers waits in it; nothing is turned away in between."""
+    """Serves a socket. What connects while nobody answers waits in it; nothing is turned away in between.
 
-    def __init__(self, listener: socket.socket) -> None:
+    Requests that are open at the end have ``grace_s``, at most a few seconds.
+    """
+
+    def __init__(self, listener: socket.socket, *, grace_s: float = _GRACE_S) -> None:
         self._listener = listener
+        self._grace_s = min(grace_s, _GRACE_S)
         self._why = "The service is starting"
         self._excuses = AsyncExitStack()
 
@@ -48,7 +52,7 @@ class Front:
 
     @asynccontextmanager
     async def _answering(self, app: web.Application) -> AsyncIterator[None]:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_S, auto_decompress=False)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=self._grace_s, auto_decompress=False)
         await runner.setup()
         try:
             # a copy, because the server closes what it is given

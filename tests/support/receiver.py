@@ -46,6 +46,10 @@ class Receiver:
         left = [reply if isinstance(reply, Reply) else Reply(reply) for reply in replies]
         self._judge = lambda _: left.pop(0) if len(left) > 1 else left[0]
 
+    def judges(self, judge: Callable[[Call], Reply]) -> None:
+        """Answer what the judge says to each call."""
+        self._judge = judge
+
     def trusts_only(self, secret: str) -> None:
         """Behave like the setup guide's example: 403 for whatever is not signed with the one secret it knows."""
         self._judge = lambda call: Reply(200 if verifies(call, secret) else 403)
