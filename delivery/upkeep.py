@@ -9,8 +9,9 @@ from typing import SupportsFloat
 from delivery.courier import Courier
 from delivery.domain.model import EndpointId
 from delivery.ledger import Ledger
+from delivery.notices import post, webhook_disabled
 from delivery.ports import Surroundings
-from delivery.store import deliveries, endpoints, events
+from delivery.store import deliveries, endpoints, events, gates
 from delivery.store.engine import Store
 from delivery.telemetry import BACKLOG, OLDEST, tell, warn
 
@@ -120,6 +121,8 @@ class Housekeeping:
                 async with self._store.writing() as tx:
                     gone = await forget(tx, before=before, limit=_HANDFUL)
                 total += gone if forget is deliveries.prune else 0
+        async with self._store.writing() as tx:
+            await gates.prune(tx)
         if total:
             tell("deliveries.pruned", count=total)
         return total
@@ -132,6 +135,9 @@ class Housekeeping:
         async with self._store.writing() as tx:
             ids = await endpoints.failing_since_before(tx, now - self._disable_after)
             disabled = await endpoints.disable(tx, ids, reason=reason, now=now) if ids else []
+            if disabled:
+                notices = [webhook_disabled(endpoint, now) for endpoint in disabled]
+                await post(tx, notices, now=now, luck=self._around.luck)
         for endpoint in disabled:
             tell("endpoint.disabled", endpoint_id=endpoint.id, account_id=endpoint.account_id, reason=reason)
         return [endpoint.id for endpoint in disabled]

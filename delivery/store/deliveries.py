@@ -44,6 +44,7 @@ from delivery.domain.model import (
     Timings,
     Trigger,
 )
+from delivery.places import NOBODY, Crowded
 from delivery.store.cursors import Page, PageRequest, page
 from delivery.store.engine import AnyRow, Transaction, listed
 from delivery.store.reach import Reach
@@ -141,12 +142,18 @@ async def claim(  # noqa: PLR0913 - the terms of a lease
     lease: str,
     limit: int,
     per_endpoint: int,
-    crowded: Collection[EndpointId],
+    crowded: Crowded = NOBODY,
 ) -> list[Parcel]:
     """Lease what is due, oldest first: at most ``limit``, at most ``per_endpoint`` of each, none of the ``crowded``."""
+    kind = deliveries.c.endpoint_id + " " + deliveries.c.event_type
     due = (
         select(deliveries.c.id, deliveries.c.endpoint_id, deliveries.c.wake_at)
-        .where(deliveries.c.wake_at <= now, deliveries.c.endpoint_id.not_in(listed(tx, crowded)))
+        .where(
+            deliveries.c.wake_at <= now,
+            deliveries.c.account_id.not_in(listed(tx, crowded.accounts)),
+            deliveries.c.endpoint_id.not_in(listed(tx, crowded.endpoints)),
+            kind.not_in(listed(tx, [" ".join(pair) for pair in crowded.kinds])),
+        )
         .order_by(deliveries.c.wake_at)
         .limit(limit)
         .subquery()
@@ -334,6 +341,14 @@ def _attempt(row: Row[Any]) -> Attempt:
 def _log_query(reach: Reach) -> Select[Any]:
     joined = deliveries.join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
     return select(*_LOG_COLUMNS).select_from(joined).where(reach.covers(deliveries))
+
+
+async def still_held(tx: Transaction, parcels: Sequence[Parcel]) -> set[DeliveryId]:
+    """Which of these leases still hold; they do until the transaction ends."""
+    tokens = {parcel.delivery_id: parcel.lease for parcel in parcels}
+    query = select(deliveries.c.id, deliveries.c.lease).where(deliveries.c.id.in_(listed(tx, sorted(tokens))))
+    rows = await tx.execute(query.order_by(deliveries.c.id).with_for_update())
+    return {DeliveryId(row.id) for row in rows if tokens[row.id] == row.lease}
 
 
 async def find(tx: Transaction, reach: Reach, delivery_id: str) -> Delivery | None:

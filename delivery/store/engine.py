@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +19,13 @@ Transaction = AsyncConnection
 #: A row of whatever columns.
 AnyRow = Row[*tuple[Any, ...]]
 
-#: How long a statement may take: on SQLite to get its turn on the file, on PostgreSQL to be answered.
+#: How long PostgreSQL may take to answer a statement.
 _PATIENCE_S = 15.0
+
+#: How long a writer on SQLite waits for its turn among us, and then for other processes to let go of the file.
+_SQLITE_PATIENCE_S = 10.0
+
+#: How long opening and closing connections may take.
 _CONNECT_S = 5.0
 _CLOSE_S = 2.0
 
@@ -35,8 +40,7 @@ class Store:
         self.engine = engine
         self.dialect = engine.dialect.name
         sqlite = self.dialect == "sqlite"
-        # SQLite has one writer at a time: queueing here is fair, queueing on its file lock is not
-        self._turn: AbstractAsyncContextManager[Any] = asyncio.Lock() if sqlite else nullcontext()
+        self._one_at_a_time = asyncio.Lock() if sqlite else None
         self._reader = engine if sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -48,10 +52,23 @@ class Store:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Transaction]:
         """One transaction: committed when the block is left, rolled back when it raises."""
-        async with self._turn, self.engine.connect() as connection:
+        async with self._turn(), self.engine.connect() as connection:
             await connection.execution_options(writing=True)
             async with connection.begin():
                 yield connection
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Stand in line. SQLite has one writer at a time: queueing here is fair, queueing on its file lock is not."""
+        if self._one_at_a_time is None:
+            yield
+            return
+        async with asyncio.timeout(_SQLITE_PATIENCE_S):
+            await self._one_at_a_time.acquire()
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -67,7 +84,7 @@ def open_store(url: str, *, pool_size: int = 10, patience_s: float | None = _PAT
     were called with: it may be a secret, and errors are logged.
     """
     if url.startswith("sqlite"):
-        engine = create_async_engine(url, connect_args={"timeout": _PATIENCE_S}, hide_parameters=True)
+        engine = create_async_engine(url, connect_args={"timeout": _SQLITE_PATIENCE_S}, hide_parameters=True)
         _prepare_sqlite(engine)
     else:
         bounds = {"timeout": _CONNECT_S, "command_timeout": patience_s}

@@ -64,7 +64,6 @@ async def claim(store: Store, **terms: Any) -> Sequence[Parcel]:
         "lease": "worker.1",
         "limit": 1000,
         "per_endpoint": 1000,
-        "crowded": (),
     }
     async with store.writing() as tx:
         return await deliveries.claim(tx, **usual | terms)

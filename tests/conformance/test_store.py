@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from delivery.domain.model import Standing, Trigger
+from delivery.places import Crowded
 from delivery.store import deliveries, endpoints, events
 from delivery.store.engine import Store
 from delivery.store.reach import EVERYONE, Reach
@@ -152,7 +153,7 @@ async def test_no_endpoint_gets_more_than_its_share_and_a_crowded_one_nothing(st
     await deliveries_in(store, flood, 9)
     await deliveries_in(store, calm, 2, created_at=NOON + SECOND)
     await deliveries_in(store, crowded, 2)
-    parcels = await claim(store, now=NOON + SECOND, per_endpoint=3, crowded=[crowded.id])
+    parcels = await claim(store, now=NOON + SECOND, per_endpoint=3, crowded=Crowded(endpoints=[crowded.id]))
     assert sorted(p.endpoint_id for p in parcels) == sorted([flood.id] * 3 + [calm.id] * 2)
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from delivery.lanes import Limits
+from delivery.places import Limits
 from delivery.store import deliveries
 from tests.support.clock import NOON
 from tests.support.polling import until
@@ -33,7 +33,6 @@ async def test_what_a_dead_process_had_in_hand_is_sent_by_another_when_the_lease
                 lease="mortal.1",
                 limit=10,
                 per_endpoint=10,
-                crowded=(),
             )
         assert len(claimed) == 1  # and it is never heard of again
 
