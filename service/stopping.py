@@ -18,7 +18,7 @@ class Grace:
     """How long the end may take: one time for all that has to end, one after the other, and not one for each."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self._seconds = float(seconds)
         self._ends: float | None = None
 
     def begin(self) -> None:
