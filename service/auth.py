@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from hmac import compare_digest
-from typing import NamedTuple, assert_never
+from typing import NamedTuple, SupportsFloat, assert_never
 
 from delivery.domain.errors import HooklineError, InvalidInput
 from delivery.domain.ids import new_id
@@ -99,9 +99,9 @@ class Auth:
         self._last_used: dict[KeyId, datetime] = {}
         self._lookups: Gatherer[_Claim, Principal | HooklineError] = Gatherer(self._recognise, most=100)
 
-    def running(self) -> AbstractAsyncContextManager[object]:
-        """Recognise callers while the block is open."""
-        return self._lookups.running()
+    def running(self, *, grace_s: SupportsFloat) -> AbstractAsyncContextManager[object]:
+        """Recognise callers while the block is open; who has asked by then is told within ``grace_s``."""
+        return self._lookups.running(grace_s=grace_s)
 
     # -- on each request -----------------------------------------------------------------------------------------------
 

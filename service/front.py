@@ -21,11 +21,15 @@ _GRACE_S = 3.0
 
 
 class Front:
-    """Serves a socket. What connects while nobody answers waits in it; nothing is turned away in between."""
+    """Serves a socket. What connects while nobody answers waits in it; nothing is turned away in between.
 
-    def __init__(self, listener: socket.socket, patience: Patience = USUAL) -> None:
+    Requests that are open at the end have ``grace_s``, at most a few seconds.
+    """
+
+    def __init__(self, listener: socket.socket, patience: Patience = USUAL, *, grace_s: float = _GRACE_S) -> None:
         self._listener = listener
         self._patience = patience
+        self._grace_s = min(grace_s, _GRACE_S)
         self._why = "The service is starting"
         self._excuses = AsyncExitStack()
 
@@ -53,7 +57,7 @@ class Front:
 
     @asynccontextmanager
     async def _answering(self, app: web.Application) -> AsyncIterator[None]:
-        runner = web.AppRunner(app, shutdown_timeout=_GRACE_S)
+        runner = web.AppRunner(app, shutdown_timeout=self._grace_s)
         await runner.setup()
         server = runner.server
         assert server is not None  # it was just set up
