@@ -68,6 +68,13 @@ class Principal:
     meter: Meter | None
     allowance: Allowance
 
+    @property
+    def id(self) -> str:
+        """The id of the key, or of the user where none was shown."""
+        holder = self.key or self.user
+        assert holder is not None
+        return holder.id
+
 
 class Bootstrapped(NamedTuple):
     """What ``bootstrap`` made or found. The key is shown this once."""

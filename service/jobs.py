@@ -37,6 +37,7 @@ def jobs(runtime: "Runtime") -> list[Job]:
     return [
         Job("sweep", "worker", 1, sweep.run),
         Job("renew leases", "worker", 5, sweep.renew),
+        Job("replay", "scheduler", 1, runtime.replays.run),
         Job("cancel stranded", "scheduler", 5, keeping.cancel_stranded),
         Job("disable failing", "scheduler", 60, keeping.disable_failing),
         Job("prune", "scheduler", 3600, keeping.prune),

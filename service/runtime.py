@@ -18,10 +18,11 @@ from delivery.domain.model import Parcel
 from delivery.domain.sealing import KeyRing
 from delivery.gather import Gatherer
 from delivery.intake import Intake, Offer, Reply
-from delivery.lanes import Limits
 from delivery.ledger import Entry, Ledger
+from delivery.places import Limits
 from delivery.ports import Clock, Destinations, Surroundings
 from delivery.registry import Registry
+from delivery.replays import Replays
 from delivery.store.engine import Store, is_poison, open_store
 from delivery.upkeep import Housekeeping, Sweep
 from service.auth import Auth
@@ -61,6 +62,7 @@ class Runtime:
     ledger: Ledger
     sweep: Sweep
     housekeeping: Housekeeping
+    replays: Replays
     bus: Bus
 
 
@@ -91,7 +93,7 @@ async def _wire(
 ) -> Runtime:
     ring = KeyRing.parse(settings.master_keys or "")
     policy = EgressPolicy(settings.allowed_networks, settings.require_https, settings.port_ranges)
-    ledger = Ledger(store)
+    ledger = Ledger(store, around.luck)
     entries: Gatherer[Entry, None] = Gatherer(ledger.record, divides=is_poison)
     departures = Departures(store, ring, around.clock, longest_s=settings.longest_delivery_s)
     parcels: Gatherer[Parcel, Decision] = Gatherer(departures.clear)
@@ -139,6 +141,7 @@ async def _wire(
             retention=timedelta(days=settings.retention_days),
             disable_after=timedelta(hours=settings.disable_after_hours),
         ),
+        replays=Replays(store, around),
         bus=open_bus(settings.bus_url, intake=intake, store=store, around=around),
     )
 

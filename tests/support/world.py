@@ -15,16 +15,18 @@ from delivery.destinations.session import open_session
 from delivery.destinations.webhook import WebhookDestination
 from delivery.domain.envelope import Submission
 from delivery.domain.guard import EgressPolicy
-from delivery.domain.model import Attempt, Delivery, DeliveryId, Endpoint, EventId, Parcel
+from delivery.domain.model import AccountId, Attempt, Delivery, DeliveryId, Endpoint, EventId, Parcel
 from delivery.domain.retry import SCHEDULE
 from delivery.domain.sealing import KeyRing
+from delivery.fanout import Receipt
 from delivery.gather import Gatherer
-from delivery.intake import Intake, Offer, Receipt, Refused
-from delivery.lanes import Limits
+from delivery.intake import Intake, Offer, Refused
 from delivery.ledger import Entry, Ledger
+from delivery.places import Limits
 from delivery.ports import Surroundings
 from delivery.registry import Registry, Wishes
-from delivery.store import deliveries, endpoints
+from delivery.replays import Replays
+from delivery.store import deliveries, endpoints, log
 from delivery.store.cursors import PageRequest
 from delivery.store.engine import Store, is_poison, open_store
 from delivery.store.reach import Reach
@@ -57,12 +59,15 @@ class World:
     ledger: Ledger
     sweep: Sweep
     housekeeping: Housekeeping
+    replays: Replays
     reach: Reach = OURS
 
-    async def register(self, url: str, secret: str = SECRET, **wishes: Any) -> Endpoint:
+    async def register(
+        self, url: str, secret: str = SECRET, *, account_id: AccountId = ACCOUNT, **wishes: Any
+    ) -> Endpoint:
         """Register an endpoint of the account, for every event unless the wishes say otherwise."""
         asked = Wishes(url=url, **{"events": ["*"]} | wishes)
-        endpoint, _ = await self.registry.register(ACCOUNT, asked, secret)
+        endpoint, _ = await self.registry.register(account_id, asked, secret)
         return endpoint
 
     async def change(self, endpoint: Endpoint, **changes: Any) -> None:
@@ -118,7 +123,7 @@ class World:
     async def log(self, **which: Any) -> Sequence[Delivery]:
         """The account's deliveries, newest first."""
         async with self.store.reading() as tx:
-            page = await deliveries.browse(tx, self.reach, deliveries.DeliveryFilter(**which), PageRequest(limit=100))
+            page = await log.browse(tx, self.reach, log.DeliveryFilter(**which), PageRequest(limit=100))
         return page.items
 
     async def delivery(self) -> Delivery:
@@ -131,7 +136,7 @@ class World:
         delivery = delivery or await self.delivery()
         delivery_id = delivery.id if isinstance(delivery, Delivery) else delivery
         async with self.store.reading() as tx:
-            return await deliveries.attempts_of(tx, self.reach, delivery_id)
+            return await log.attempts_of(tx, self.reach, delivery_id)
 
 
 @asynccontextmanager
@@ -152,7 +157,7 @@ async def working(
     """
     clock = clock or ManualClock()
     around = Surroundings(clock, Random(name), os.urandom)
-    ledger = Ledger(store)
+    ledger = Ledger(store, around.luck)
     departures = Departures(store, _RING, clock, longest_s=LONGEST_S)
     entries: Gatherer[Entry, None] = Gatherer(ledger.record, divides=is_poison)
     leaving: Gatherer[Parcel, Decision] = Gatherer(departures.clear)
@@ -188,6 +193,7 @@ async def working(
             ledger=ledger,
             sweep=Sweep(store, courier, ledger, around, lease_s=LEASE_S),
             housekeeping=Housekeeping(store, around, retention=timedelta(days=30), disable_after=timedelta(hours=120)),
+            replays=Replays(store, around),
         )
         if not sending:
             yield world
