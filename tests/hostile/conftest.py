@@ -1,16 +1,25 @@
 """A service for each module of this room, and the table that `make hostile` ends with."""
 
+import asyncio
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 import pytest_asyncio
+import uvloop
 
 from tests.hostile.doors import Door, open_door
 from tests.hostile.sections import SECTIONS
 
+_MEET_RECEIVERS = ("test_answers.py", "test_certificates.py", "test_stories.py", "test_names.py")
 _CASE = re.compile(r"[\[-]([A-E]\d+[a-z]+) ")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Meet receivers and name servers on the event loop of `serve`: sockets and TLS differ there."""
+    loop = uvloop.new_event_loop if item.path.name in _MEET_RECEIVERS else asyncio.new_event_loop
+    return {loop.__module__.split(".")[0]: loop}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

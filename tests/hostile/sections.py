@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.hostile import addresses, headers, urls
+from tests.hostile import addresses, answers, certificates, headers, names, stories, urls
 from tests.hostile.cases import Row, cases_of
 
 
@@ -32,10 +32,29 @@ SECTIONS: Mapping[str, Section] = {
         [*addresses.FORBIDDEN, *addresses.SPELLINGS, *addresses.NAMES_OF_THIS_MACHINE, *addresses.NEIGHBOURS],
         "422 at registration, `blocked_address` at an attempt, no connect, nothing to the proxy; neighbours pass",
     ),
+    "C": Section(
+        "Name servers that change their mind, mix, go in circles or say nothing",
+        [*names.AT_ONCE, *names.CHANGING, *names.HONEST],
+        "`blocked_address`, `dns_error` or `timeout` within the attempt's time; nobody forbidden is dialled",
+    ),
     "D": Section(
         "Headers that would carry the delivery elsewhere",
         [*headers.NAMES, *headers.VALUES, *headers.HEADERS, *headers.ACCEPTED_HEADERS],
         "422 with the header as the field, nothing stored; ordinary ones are taken as typed",
+    ),
+    "E": Section(
+        "Receivers that do everything wrong, TLS included",
+        [
+            *answers.FAILING,
+            *answers.DELIVERED,
+            *certificates.CERTIFICATES,
+            *certificates.OLD_VERSIONS,
+            *certificates.HANDSHAKES,
+            *stories.RETRY_AFTER,
+            *stories.REDIRECTS,
+            *stories.STORIES,
+        ],
+        "the class of what went wrong logged and a retry, or a success where a 2xx was in time; others unharmed",
     ),
 }
 

@@ -27,5 +27,5 @@ def test_every_case_has_a_name_of_its_own_and_is_in_its_section() -> None:
 
 def test_no_input_is_there_twice() -> None:
     for section in SECTIONS.values():
-        inputs = [json.dumps(case.given, default=repr) for case in cases_of(section.rows)]
+        inputs = [json.dumps([case.expected, case.given], default=repr) for case in cases_of(section.rows)]
         assert len(set(inputs)) == len(inputs), [name for name in inputs if inputs.count(name) > 1]
