@@ -64,6 +64,17 @@ class Runtime:
     bus: Bus
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a runtime stands on. ``name`` tells this process apart from every other, ever."""
+
+    name: str
+    around: Surroundings
+    store: Store
+    policy: EgressPolicy
+    destinations: Destinations
+
+
 @asynccontextmanager
 async def open_runtime(
     settings: Settings, roles: Collection[Role] = ROLES, *, clock: Clock | None = None, ticks: bool = True
@@ -71,26 +82,35 @@ async def open_runtime(
     """Run the service's inside while the block is open; without ``ticks`` the caller moves the jobs by hand."""
     settings = with_keys(settings)
     around = system_surroundings(clock)
+    policy = EgressPolicy(settings.allowed_networks, settings.require_https, settings.port_ranges)
     async with AsyncExitStack() as stack:
         store = open_store(settings.database_url)
         stack.push_async_callback(store.close)
         if settings.sqlite_file is not None:
             await migrate(store)
-        runtime = await _wire(stack, settings, roles, around, store)
-        if "worker" in roles:
-            await stack.enter_async_context(runtime.courier.running(grace_s=settings.grace_period))
-            await stack.enter_async_context(runtime.sweep.following())
-        await stack.enter_async_context(runtime.bus.running(consume="worker" in roles))
+        destinations = await _destinations(stack, settings, policy)
+        outside = Outside(secrets.token_hex(8), around, store, policy, destinations)
+        runtime = await stack.enter_async_context(at_work(settings, roles, outside))
         if ticks:
             await stack.enter_async_context(ticking(runtime))
         yield runtime
 
 
-async def _wire(
-    stack: AsyncExitStack, settings: Settings, roles: Collection[Role], around: Surroundings, store: Store
-) -> Runtime:
+@asynccontextmanager
+async def at_work(settings: Settings, roles: Collection[Role], outside: Outside) -> AsyncIterator[Runtime]:
+    """Run everything that stands on the outside, except the clock jobs, while the block is open."""
+    async with AsyncExitStack() as stack:
+        runtime = await _wire(stack, settings, roles, outside)
+        if "worker" in roles:
+            await stack.enter_async_context(runtime.courier.running(grace_s=settings.grace_period))
+            await stack.enter_async_context(runtime.sweep.following())
+        await stack.enter_async_context(runtime.bus.running(consume="worker" in roles))
+        yield runtime
+
+
+async def _wire(stack: AsyncExitStack, settings: Settings, roles: Collection[Role], outside: Outside) -> Runtime:
     ring = KeyRing.parse(settings.master_keys or "")
-    policy = EgressPolicy(settings.allowed_networks, settings.require_https, settings.port_ranges)
+    around, store = outside.around, outside.store
     ledger = Ledger(store)
     entries: Gatherer[Entry, None] = Gatherer(ledger.record, divides=is_poison)
     departures = Departures(store, ring, around.clock, longest_s=settings.longest_delivery_s)
@@ -101,11 +121,11 @@ async def _wire(
         store=store,
         departures=parcels,
         ledger=entries,
-        destinations=await _destinations(stack, settings, policy),
+        destinations=outside.destinations,
         around=around,
         limits=Limits(settings.worker_concurrency, settings.endpoint_concurrency),
         schedule=settings.retry_schedule,
-        name=secrets.token_hex(8),
+        name=outside.name,
     )
     intake = Intake(store, courier, around, lease_s=settings.lease_s)
     offers: Gatherer[Offer, Reply] = Gatherer(intake.accept, divides=is_poison)
@@ -122,7 +142,7 @@ async def _wire(
         registry=Registry(
             store=store,
             ring=ring,
-            policy=policy,
+            policy=outside.policy,
             brand=settings.brand,
             courier=courier,
             around=around,

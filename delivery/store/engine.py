@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any
 
@@ -54,13 +54,15 @@ class Store:
         await self.engine.dispose()
 
 
-def open_store(url: str, *, pool_size: int = 10) -> Store:
+def open_store(url: str, *, pool_size: int = 10, connect: Callable[..., Awaitable[Any]] | None = None) -> Store:
     """Open a database: ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://…``. Connects at first use.
 
-    Errors do not quote what statements were called with: it may be a secret, and errors are logged.
+    Errors do not quote what statements were called with: it may be a secret, and errors are logged. ``connect`` opens
+    SQLite's connections in the driver's stead, for a simulation of one.
     """
     if url.startswith("sqlite"):
-        engine = create_async_engine(url, connect_args={"timeout": _SQLITE_PATIENCE_S}, hide_parameters=True)
+        how = {"timeout": _SQLITE_PATIENCE_S} | ({"async_creator_fn": connect} if connect else {})
+        engine = create_async_engine(url, connect_args=how, hide_parameters=True)
         _prepare_sqlite(engine)
     else:
         engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, hide_parameters=True)
