@@ -106,6 +106,8 @@ class World:
     def _on_commit(self, life: Life) -> None:
         process = self.processes[life.name]
         seen = self.history.look(life, asyncio.get_running_loop().time(), process.watch.now())
+        if not seen:  # a job that found nothing to do
+            return
         for noun, version in seen:
             self.story.tell(life.name, f"commits {_told(noun, version)}")
         for one in self.slots:
