@@ -12,7 +12,8 @@ from consumers.wire import Message, submission
 from delivery.domain.catalogue import PUBLISHED, Family
 from delivery.domain.envelope import Submission
 from delivery.domain.errors import InvalidEvent
-from delivery.intake import Intake, Offer, Receipt, Refused
+from delivery.fanout import Receipt
+from delivery.intake import Intake, Offer, Refused
 from delivery.store.engine import is_poison
 from delivery.telemetry import warn
 

@@ -10,19 +10,20 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import assert_never
 
-from delivery.departures import Cleared, Decision, Grounded, Lapsed
-from delivery.domain.ids import new_id
-from delivery.domain.model import Attempt, AttemptId, DeliveryId, Endpoint, EndpointId, Outcome, Parcel, Trigger
-from delivery.domain.retry import StandDown, decide
+from delivery.carriage import Carriage
+from delivery.departures import Cleared, Decision, Grounded, Held, Lapsed
+from delivery.domain.gate import NotBefore, is_open, needs_gate
+from delivery.domain.model import Attempt, DeliveryId, EndpointId, Parcel
+from delivery.domain.retry import StandDown
 from delivery.gather import Gatherer
-from delivery.lanes import Lanes, Limits, Terms
+from delivery.lanes import Lanes
 from delivery.ledger import Entry
-from delivery.ports import Destinations, Shipment, Surroundings
+from delivery.places import Limits, Terms
+from delivery.ports import Destinations, Surroundings
 from delivery.store import deliveries
 from delivery.store.engine import Store, is_database_fault
 from delivery.telemetry import IN_HAND, warn
 
-_REFUSES_SIGNATURE = frozenset({401, 403})
 _OVERLOADED = frozenset({429, 502, 504})
 
 
@@ -44,15 +45,14 @@ class Courier:
         self._store = store
         self._departures = departures
         self._ledger = ledger
-        self._destinations = destinations
+        self._carriage = Carriage(destinations, around, schedule=schedule)
         self._around = around
-        self._limits = limits
-        self._schedule = schedule
         self._name = name
         self._leases = 0
         self._open = False
         self._lanes = Lanes(limits)
         self._leased_until: dict[DeliveryId, tuple[Parcel, datetime]] = {}
+        self._alarms: dict[EndpointId, asyncio.TimerHandle] = {}
         self._hungry = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -71,6 +71,9 @@ class Courier:
             await self._release(self._lanes.empty())
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=grace_s)
+            await self._release(self._lanes.empty())  # what came back meanwhile because it had to wait
+            for endpoint_id in list(self._alarms):
+                self._silence(endpoint_id)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -97,30 +100,30 @@ class Courier:
         return f"{self._name}.{self._leases}"
 
     @contextmanager
-    def booking(self) -> Iterator["Places"]:
+    def booking(self) -> Iterator["OpenBooking"]:
         """Open a booking: places for parcels about to be committed, which are sent if the block ends well."""
-        places = Places(self)
+        booked = OpenBooking(self)
         try:
-            yield places
+            yield booked
         except BaseException:  # whatever went wrong, these parcels will not come
-            for parcel in places.admitted:
-                self._lanes.unbook(parcel.endpoint_id)
+            for parcel in booked.admitted:
+                self._lanes.unbook(parcel)
             raise
-        for parcel in places.admitted:
+        for parcel in booked.admitted:
             self._leased_until[parcel.delivery_id] = (parcel, parcel.leased_until)
             self._lanes.put(parcel)
         # only now: before the commit, nobody would have found them in the store
-        self._lanes.turn_away(places.refused)
+        self._lanes.turn_away(booked.refused)
         self._start_what_may_start()
         self._look_for_hunger()
 
-    def book(self, endpoint_id: EndpointId) -> bool:
-        """Take a place for one parcel; False: there is none."""
-        return self._open and self._lanes.book(endpoint_id)
+    def book(self, parcel: Parcel) -> bool:
+        """Take a place for a parcel; False: there is none."""
+        return self._open and self._lanes.book(parcel)
 
     def terms(self) -> Terms:
         """What this process would take from the store now."""
-        return self._lanes.terms() if self._open else Terms(0, 0, ())
+        return self._lanes.terms() if self._open else Terms(0, 0)
 
     async def until_hungry(self) -> None:
         """Wait until there is room for something that had to be left in the store."""
@@ -151,20 +154,54 @@ class Courier:
         IN_HAND.set(self._lanes.places)
 
     async def _carry(self, parcel: Parcel) -> None:
+        held = False
         try:
-            try:
-                entry = await self._take(parcel)
-            finally:
-                self._lanes.sent(parcel)
-                self._start_what_may_start()
-            await self._log(entry)
+            taken = await self._take_in_turn(parcel)
+            if isinstance(taken, NotBefore):
+                held = True
+                await self._hold(parcel, taken)
+            else:
+                await self._log(taken)
         except Exception as error:  # noqa: BLE001 - one parcel's trouble is no other's: its lease will run out
             warn("delivery.dropped", delivery_id=parcel.delivery_id, error=repr(error))
         finally:
-            self._leased_until.pop(parcel.delivery_id, None)
-            self._lanes.done(parcel)
+            if not held:
+                self._leased_until.pop(parcel.delivery_id, None)
+                self._lanes.done(parcel)
             self._look_for_hunger()
             self._start_what_may_start()
+
+    async def _take_in_turn(self, parcel: Parcel) -> Entry | NotBefore | None:
+        """Take a parcel to its destination, and let the next one of its lane go when its request is over."""
+        took_s = None
+        try:
+            taken = await self._take(parcel)
+            if isinstance(taken, Entry) and taken.attempts:
+                took_s = sum(attempt.outcome.timings.total_ms for attempt in taken.attempts) / 1000
+            return taken
+        finally:
+            self._lanes.sent(parcel, took_s)
+            self._start_what_may_start()
+
+    async def _hold(self, parcel: Parcel, not_before: NotBefore) -> None:
+        """Let the parcel's lane rest; what it need not keep in hand meanwhile goes back to the store."""
+        surplus = self._lanes.hold(parcel, most=not_before.most, abreast=not_before.abreast)
+        wait_s = (not_before.at - self._around.clock.now()).total_seconds()
+        self._silence(parcel.endpoint_id)
+        loop = asyncio.get_running_loop()
+        self._alarms[parcel.endpoint_id] = loop.call_later(max(0.0, wait_s), self._awaken, parcel.endpoint_id)
+        self._lanes.turn_away(surplus)
+        await self._release(surplus)
+
+    def _awaken(self, endpoint_id: EndpointId) -> None:
+        self._silence(endpoint_id)
+        self._lanes.awaken(endpoint_id)
+        self._start_what_may_start()
+
+    def _silence(self, endpoint_id: EndpointId) -> None:
+        alarm = self._alarms.pop(endpoint_id, None)
+        if alarm is not None:
+            alarm.cancel()
 
     def _look_for_hunger(self) -> None:
         if self._lanes.hungry:
@@ -173,15 +210,23 @@ class Courier:
     async def deliver(self, parcel: Parcel) -> Sequence[Attempt]:
         """Make the parcel's next attempt at once and log it; return the requests that were made."""
         entry = await self._take(parcel)
+        if isinstance(entry, NotBefore):  # not said of a test, and nothing else comes this way
+            return ()
         await self._log(entry)
         return entry.attempts if entry else ()
 
-    async def _take(self, parcel: Parcel) -> Entry | None:
-        """Take a parcel to its destination, if it may still go; None: it is no longer ours."""
+    async def _take(self, parcel: Parcel) -> Entry | NotBefore | None:
+        """Take a parcel to its destination, if it may go now; None: it is no longer ours."""
         decision = await self._departures.hand_in(parcel)
         match decision:
             case Cleared():
-                return await self._send(parcel, decision)
+                if not needs_gate(decision.endpoint):
+                    self._lanes.free(parcel.endpoint_id)
+                entry = await self._carriage.carry(parcel, decision)
+                self._heed(entry)
+                return entry
+            case Held(until):
+                return until
             case Grounded(reason):
                 return Entry(parcel, StandDown(reason), self._around.clock.now())
             case Lapsed():
@@ -190,67 +235,32 @@ class Courier:
                 assert_never(decision)
 
     async def _log(self, entry: Entry | None) -> None:
-        if entry is not None:
-            # the request was made: even when this process is being stopped, the log is written
-            await asyncio.shield(asyncio.ensure_future(self._ledger.hand_in(entry)))
+        if entry is None:
+            return
+        # the request was made: even when this process is being stopped, the log is written
+        await asyncio.shield(asyncio.ensure_future(self._ledger.hand_in(entry)))
+        if entry.endpoint is not None and is_open(entry.endpoint):
+            self._awaken(entry.endpoint.id)  # the probe is over: whoever rests may ask again
 
-    async def _send(self, parcel: Parcel, cleared: Cleared) -> Entry:
-        attempts = [await self._attempt(parcel, cleared.endpoint, cleared.secrets, parcel.trigger, 1)]
-        if len(cleared.secrets) > 1 and _refused_signature(attempts[0].outcome):
-            older_first = cleared.secrets[::-1]
-            attempts.append(await self._attempt(parcel, cleared.endpoint, older_first, "rotation", 2))
-        self._heed(parcel.endpoint_id, attempts[-1].outcome)
-        now = self._around.clock.now()
-        verdict = decide(
-            parcel,
-            attempts[-1].outcome,
-            schedule=self._schedule_of(parcel, cleared.endpoint),
-            started_at=attempts[0].started_at,
-            now=now,
-            spread=self._around.luck.random(),
-        )
-        return Entry(parcel, verdict, now, attempts, cleared.endpoint)
-
-    def _heed(self, endpoint_id: EndpointId, outcome: Outcome) -> None:
+    def _heed(self, entry: Entry) -> None:
         """Let what a receiver says of its load hold for its other deliveries, too."""
+        outcome = entry.attempts[-1].outcome
         if outcome.failure is None:
-            self._lanes.heed(endpoint_id, overloaded=False)
+            self._lanes.heed(entry.parcel.endpoint_id, overloaded=False)
         elif outcome.answer is not None and outcome.answer.status in _OVERLOADED:
-            self._lanes.heed(endpoint_id, overloaded=True)
-
-    async def _attempt(
-        self, parcel: Parcel, endpoint: Endpoint, secrets: Sequence[str], trigger: Trigger, nth: int
-    ) -> Attempt:
-        started_at = self._around.clock.now()
-        number = parcel.attempts_made + nth
-        shipment = Shipment(parcel, endpoint, secrets, number, trigger, started_at)
-        outcome = await self._destinations[endpoint.kind].send(shipment)
-        attempt_id = AttemptId(new_id("att", started_at, self._around.luck))
-        return Attempt(attempt_id, parcel.delivery_id, parcel.account_id, number, trigger, started_at, outcome)
-
-    def _schedule_of(self, parcel: Parcel, endpoint: Endpoint) -> Sequence[int]:
-        if parcel.asked == "test":
-            return ()
-        return self._schedule if endpoint.retry_schedule is None else endpoint.retry_schedule
+            self._lanes.heed(entry.parcel.endpoint_id, overloaded=True)
 
 
-class Places:
-    """An open booking."""
+class OpenBooking:
+    """Places that were taken for parcels which are not committed yet."""
 
     def __init__(self, courier: Courier) -> None:
         self._courier = courier
         self.admitted: list[Parcel] = []
-        self.refused: set[EndpointId] = set()
+        self.refused: list[Parcel] = []
 
     def admit(self, parcels: Sequence[Parcel]) -> set[DeliveryId]:
         """Take the parcels for which there is room; return their ids."""
         for parcel in parcels:
-            if self._courier.book(parcel.endpoint_id):
-                self.admitted.append(parcel)
-            else:
-                self.refused.add(parcel.endpoint_id)
+            (self.admitted if self._courier.book(parcel) else self.refused).append(parcel)
         return {parcel.delivery_id for parcel in self.admitted}
-
-
-def _refused_signature(outcome: Outcome) -> bool:
-    return outcome.answer is not None and outcome.answer.status in _REFUSES_SIGNATURE

@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 
 from cachetools import LRUCache
 
+from delivery.domain.gate import NotBefore, needs_gate
 from delivery.domain.model import Endpoint, EndpointId, Parcel
 from delivery.domain.sealing import KeyRing, UnreadableSecretError
+from delivery.gates import Gates
 from delivery.ports import Clock
 from delivery.store import deliveries, endpoints
 from delivery.store.deliveries import Clearance
@@ -42,7 +44,14 @@ class Grounded:
     reason: str
 
 
-Decision = Cleared | Lapsed | Grounded
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Not yet: its endpoint's rate limit or open circuit asks it to wait."""
+
+    until: NotBefore
+
+
+Decision = Cleared | Lapsed | Held | Grounded
 
 
 class Departures:
@@ -51,6 +60,7 @@ class Departures:
     def __init__(self, store: Store, ring: KeyRing, clock: Clock, *, longest_s: float) -> None:
         self._store = store
         self._ring = ring
+        self._gates = Gates(store, clock, longest_s=longest_s)
         self._clock = clock
         self._longest = timedelta(seconds=longest_s)
         self._endpoints: LRUCache[EndpointId, Endpoint] = LRUCache(_REMEMBERED_ENDPOINTS)
@@ -61,7 +71,22 @@ class Departures:
             found = await deliveries.clearances(tx, [parcel.delivery_id for parcel in parcels])
             await self._refresh(tx, found.values())
         now = self._clock.now()
-        return [self._decide(parcel, found.get(parcel.delivery_id), now) for parcel in parcels]
+        decisions = [self._decide(parcel, found.get(parcel.delivery_id), now) for parcel in parcels]
+        await self._ask_the_gates(parcels, decisions)
+        return decisions
+
+    async def _ask_the_gates(self, parcels: Sequence[Parcel], decisions: list[Decision]) -> None:
+        """Hold those cleared ones whose endpoints let nobody out now. A test that a person asked for waits for none."""
+        asks = {
+            index: (parcel.delivery_id, decision.endpoint)
+            for index, (parcel, decision) in enumerate(zip(parcels, decisions, strict=True))
+            if isinstance(decision, Cleared) and needs_gate(decision.endpoint) and parcel.asked != "test"
+        }
+        if not asks:
+            return
+        for index, answer in zip(asks, await self._gates.answer(list(asks.values())), strict=True):
+            if answer is not None:
+                decisions[index] = Held(answer)
 
     async def _refresh(self, tx: Transaction, current: Iterable[Clearance]) -> None:
         """Read again the endpoints that changed since they were last read here."""

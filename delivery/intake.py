@@ -5,17 +5,16 @@ written as leased to it and sent straight from memory; the others lie in the sto
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from delivery.domain.envelope import Submission
 from delivery.domain.errors import HooklineError, InvalidEvent, QuotaExceeded
-from delivery.domain.filters import unwanted
-from delivery.domain.ids import new_id
-from delivery.domain.model import DeliveryId, Endpoint, Event, EventId, KeyId, Parcel
+from delivery.domain.model import KeyId
+from delivery.fanout import FanOut, Lease, Receipt, record
 from delivery.ports import Carrier, Surroundings
-from delivery.store import accounts, deliveries, endpoints, events
+from delivery.store import accounts, deliveries, events
 from delivery.store.engine import Store, Transaction
 from delivery.telemetry import tell
 
@@ -34,15 +33,6 @@ class Offer:
 
     submissions: Sequence[Submission]
     meter: Meter | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of one submission. A duplicate bears the id under which the event was accepted before."""
-
-    event_id: EventId
-    duplicate: bool
-    deliveries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +73,9 @@ class Intake:
                 admitted = await _metered(tx, offers, period(now))
                 batch = [s for offer, ok in zip(offers, admitted, strict=True) if ok for s in offer.submissions]
                 known = await events.known_accounts(tx, {s.account_id for s in batch})
-                fan_out = await self._record(tx, [s for s in batch if s.account_id in known], now)
+                known_batch = [s for s in batch if s.account_id in known]
+                lease = Lease(self._carrier.new_lease(), now + self._lease)
+                fan_out = await record(tx, known_batch, now=now, lease=lease, luck=self._around.luck)
                 if fan_out.parcels:
                     leased = booking.admit(fan_out.parcels)
                     await deliveries.insert_new(tx, fan_out.parcels, leased=leased)
@@ -93,83 +85,6 @@ class Intake:
         ]
         _tell(batch, fan_out)
         return replies
-
-    async def _record(self, tx: Transaction, batch: Sequence[Submission], now: datetime) -> "_FanOut":
-        """Insert what is new of a batch, and say who is to get it."""
-        if not batch:
-            return _FanOut({}, [])
-        receivers = await endpoints.of_accounts(tx, {s.account_id for s in batch})
-        candidates = [self._event(s, now) for s in batch]
-        passed_over: dict[EventId, list[tuple[str, str]]] = {}
-        wanted: dict[EventId, list[Endpoint]] = {}
-        for event, submission in zip(candidates, batch, strict=True):
-            wanted[event.id], passed_over[event.id] = _match(receivers.get(event.account_id, ()), submission)
-        fresh = await events.insert_new(tx, candidates, passed_over)
-        first = await events.originals(tx, [event for event in candidates if event.id not in fresh])
-        lease, until = self._carrier.new_lease(), now + self._lease
-        receipts: dict[int, Receipt] = {}
-        parcels: list[Parcel] = []
-        for event, submission in zip(candidates, batch, strict=True):
-            if event.id in fresh:
-                receipts[id(submission)] = Receipt(event.id, duplicate=False, deliveries=len(wanted[event.id]))
-                parcels += [self._parcel(event, endpoint, lease, until) for endpoint in wanted[event.id]]
-            else:
-                original = first[event.account_id, event.identity]
-                receipts[id(submission)] = Receipt(original, duplicate=True, deliveries=0)
-        return _FanOut(receipts, parcels)
-
-    def _event(self, submission: Submission, now: datetime) -> Event:
-        return Event(
-            id=EventId(new_id("evt", now, self._around.luck)),
-            account_id=submission.account_id,
-            type=submission.type,
-            timestamp=submission.timestamp,
-            accepted_at=now,
-            identity=submission.identity,
-            external_id=submission.external_id,
-            job_id=submission.job_id,
-            body=submission.body,
-            traceparent=submission.traceparent,
-        )
-
-    def _parcel(self, event: Event, endpoint: Endpoint, lease: str, until: datetime) -> Parcel:
-        return Parcel(
-            delivery_id=DeliveryId(new_id("dlv", event.accepted_at, self._around.luck)),
-            account_id=event.account_id,
-            endpoint_id=endpoint.id,
-            event_id=event.id,
-            event_type=event.type,
-            job_id=event.job_id,
-            body=event.body,
-            traceparent=event.traceparent,
-            standing="pending",
-            attempts_made=0,
-            retries_used=0,
-            next_attempt_at=event.accepted_at,
-            asked=None,
-            lease=lease,
-            leased_until=until,
-            created_at=event.accepted_at,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _FanOut:
-    """Receipts by the identity of their submission objects, and the deliveries to make."""
-
-    receipts: Mapping[int, Receipt]
-    parcels: Sequence[Parcel]
-
-
-def _match(receivers: Sequence[Endpoint], submission: Submission) -> tuple[list[Endpoint], list[tuple[str, str]]]:
-    wanted, passed_over = [], []
-    for endpoint in receivers:
-        reason = unwanted(endpoint, submission.type, submission.envelope)
-        if reason is None:
-            wanted.append(endpoint)
-        else:
-            passed_over.append((str(endpoint.id), reason))
-    return wanted, passed_over
 
 
 async def _metered(tx: Transaction, offers: Sequence[Offer], month: str) -> Sequence[bool]:
@@ -199,7 +114,7 @@ def _over_quota() -> Refused:
     return Refused(QuotaExceeded())
 
 
-def _tell(batch: Sequence[Submission], fan_out: _FanOut) -> None:
+def _tell(batch: Sequence[Submission], fan_out: FanOut) -> None:
     for submission in batch:
         receipt = fan_out.receipts.get(id(submission))
         if receipt is not None:

@@ -1,111 +1,183 @@
-"""A lane for each endpoint: who may send next, and how much this process may hold.
+"""A lane for each endpoint: who may send next.
 
 Plain bookkeeping, without waiting and without time. A place is taken before a delivery is committed, filled after it,
-and given back when the attempt is in the log. A lane that had to turn something away is *hungry* once it is half empty:
-then there is something to fetch from the store again.
+and given back when the attempt is in the log. Whoever had to be turned away, and is no longer crowded, makes the house
+*hungry*: then there is something to fetch from the store again.
+
+Requests that hang must not take all there are. An endpoint is *quick* when its last request was over soon, *slow* when
+it took long, *new* before that; the slow ones together may have half of the requests at a time, the slow and the new
+ones three quarters, so that there is always room for those who have shown that they need little of it.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
+from typing import Literal
 
-from delivery.domain.model import EndpointId, Parcel
+from cachetools import LRUCache
 
+from delivery.domain.model import AccountId, EndpointId, Parcel
+from delivery.places import Holder, Limits, Places, Terms, holders
+from delivery.turns import Turns
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one process: requests at a time, requests at a time to one endpoint, and parcels in memory."""
+Tempo = Literal["slow", "new", "quick"]
 
-    parallel: int = 256
-    per_endpoint: int = 16
+#: A request that took longer than this is slow, in seconds.
+SLOW_S = 1.0
 
-    @property
-    def places(self) -> int:
-        """Parcels in memory, being sent or about to: enough that no lane runs dry between two sweeps."""
-        return 4 * self.parallel
+#: The share of all requests at a time that endpoints of a tempo may have, together with those before them.
+_SHARES: tuple[tuple[Tempo, float], ...] = (("slow", 0.5), ("new", 0.75), ("quick", 1.0))
 
-    @property
-    def places_per_lane(self) -> int:
-        """Parcels in memory for one endpoint, so that one flood cannot take all places."""
-        return max(self.per_endpoint, self.places // 8)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a process would take from the store: how much in all, how much of one endpoint, and of which none now."""
-
-    limit: int
-    per_endpoint: int
-    crowded: Collection[EndpointId]
-
-
-#: Stands among those turned away when it is not known who they are.
-_ANYONE = EndpointId("")
+_REMEMBERED_ENDPOINTS = 16_384
 
 
 @dataclass(slots=True)
 class _Lane:
-    """``places`` counts parcels booked, waiting and being sent."""
+    """The types of event take turns in ``waiting``. One that ``rests`` sends nothing."""
 
-    waiting: deque[Parcel] = field(default_factory=deque)
+    account_id: AccountId
+    waiting: dict[str, deque[Parcel]] = field(default_factory=dict)
     sending: int = 0
-    places: int = 0
     has_turn: bool = False
+    is_held: bool = False
+    rests: bool = False
+    abreast: int | None = None
+
+    @property
+    def count(self) -> int:
+        return sum(len(queue) for queue in self.waiting.values())
+
+    def put(self, parcel: Parcel) -> None:
+        self.waiting.setdefault(parcel.event_type, deque()).append(parcel)
+
+    def put_back(self, parcel: Parcel) -> None:
+        """Put a parcel before all others of the lane."""
+        queue = self.waiting.pop(parcel.event_type, deque())
+        queue.appendleft(parcel)
+        self.waiting = {parcel.event_type: queue} | self.waiting
+
+    def next(self) -> Parcel:
+        """Take the oldest of the type whose turn it is; the type then queues behind the others."""
+        kind = next(iter(self.waiting))
+        queue = self.waiting.pop(kind)
+        parcel = queue.popleft()
+        if queue:
+            self.waiting[kind] = queue
+        return parcel
+
+    def take(self, count: int) -> list[Parcel]:
+        """Take out some that wait, those that would have gone last."""
+        taken = []
+        for _ in range(count):
+            kind = max(self.waiting, key=lambda name: len(self.waiting[name]))
+            taken.append(self.waiting[kind].pop())
+            if not self.waiting[kind]:
+                del self.waiting[kind]
+        return taken[::-1]
 
 
 class Lanes:
-    """All lanes of one process. Lanes with something to send take turns, one parcel each."""
+    """All lanes of one process. Accounts take turns, then their endpoints, then the types of event, one parcel each."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._places = Places(limits)
         self._lanes: dict[EndpointId, _Lane] = {}
-        self._turns: deque[EndpointId] = deque()
-        self._turned_away: set[EndpointId] = set()
+        self._turns: dict[Tempo, Turns] = {tempo: Turns() for tempo, _ in _SHARES}
+        self._sending: dict[Tempo, int] = dict.fromkeys(self._turns, 0)
+        self._tempos: LRUCache[EndpointId, Tempo] = LRUCache(_REMEMBERED_ENDPOINTS)
+        self._on_the_way: dict[tuple[str, str], Tempo] = {}
+        self._turned_away: set[Holder] = set()
         self._paces: dict[EndpointId, int] = {}
-        self.places = 0
-        self.sending = 0
 
-    def book(self, endpoint_id: EndpointId) -> bool:
+    @property
+    def places(self) -> int:
+        """Parcels in memory: booked, waiting, and being sent."""
+        return self._places.taken
+
+    @property
+    def sending(self) -> int:
+        """Requests under way."""
+        return sum(self._sending.values())
+
+    # -- places --------------------------------------------------------------------------------------------------------
+
+    def book(self, parcel: Parcel) -> bool:
         """Take a place; False: there is none."""
-        lane = self._lanes.get(endpoint_id)
-        if self.places >= self._limits.places or (lane and lane.places >= self._limits.places_per_lane):
+        if not self._places.take(parcel):
             return False
-        lane = self._lanes.setdefault(endpoint_id, _Lane())
-        lane.places += 1
-        self.places += 1
+        self._lanes.setdefault(parcel.endpoint_id, _Lane(parcel.account_id))
         return True
 
-    def unbook(self, endpoint_id: EndpointId) -> None:
+    def unbook(self, parcel: Parcel) -> None:
         """Give a place back."""
-        lane = self._lanes[endpoint_id]
-        lane.places -= 1
-        self.places -= 1
-        if lane.places == 0:
-            del self._lanes[endpoint_id]
+        self._places.give_back(parcel)
+        if not self._places.held_for(parcel.endpoint_id, parcel.account_id):
+            del self._lanes[parcel.endpoint_id]
+            self._places.cap(parcel.endpoint_id, None)
 
     def put(self, parcel: Parcel) -> None:
         """Fill a booked place."""
-        self._lanes[parcel.endpoint_id].waiting.append(parcel)
+        self._lanes[parcel.endpoint_id].put(parcel)
         self._queue(parcel.endpoint_id)
 
-    def next(self) -> Parcel | None:
-        """The parcel to send now, if one may be sent; follow with ``sent`` and ``done``."""
-        while self._turns and self.sending < self._limits.parallel:
-            endpoint_id = self._turns.popleft()
-            lane = self._lanes[endpoint_id]
+    def done(self, parcel: Parcel) -> None:
+        """The parcel's attempt is in the log: its place is free."""
+        self.unbook(parcel)
+
+    def empty(self) -> list[Parcel]:
+        """Take out everything that waits."""
+        waiting = [parcel for lane in self._lanes.values() for queue in lane.waiting.values() for parcel in queue]
+        for lane in self._lanes.values():
+            lane.waiting.clear()
             lane.has_turn = False
-            if lane.sending < self._pace(endpoint_id):  # it may have been slowed down since it queued
-                parcel = lane.waiting.popleft()
-                lane.sending += 1
-                self.sending += 1
-                self._queue(endpoint_id)
-                return parcel
+        for parcel in waiting:
+            self.unbook(parcel)
+        for turns in self._turns.values():
+            turns.clear()
+        return waiting
+
+    # -- turns ---------------------------------------------------------------------------------------------------------
+
+    def next(self) -> Parcel | None:
+        """The parcel to send now, if one may be sent; follow with ``sent``, and ``done`` or ``hold``."""
+        for tempo in self._free_tempos():
+            while self._turns[tempo]:
+                endpoint_id = self._turns[tempo].next()
+                lane = self._lanes.get(endpoint_id)
+                if lane is not None:
+                    lane.has_turn = False
+                if lane is not None and self._may_send(endpoint_id, lane):  # it may have been slowed down meanwhile
+                    return self._go(endpoint_id, lane, tempo)
         return None
 
-    def sent(self, parcel: Parcel) -> None:
-        """The parcel's request is over: the next one may go out."""
+    def _free_tempos(self) -> Sequence[Tempo]:
+        """The tempos that have requests left, the one with the fewest under way first."""
+        free: list[Tempo] = []
+        together = 0
+        for tempo, share in _SHARES:
+            together += self._sending[tempo]
+            if together >= ceil(self._limits.parallel * share):
+                free.clear()  # whoever counts among these must not add to them
+            else:
+                free.append(tempo)
+        return sorted(free, key=self._sending.__getitem__)
+
+    def _go(self, endpoint_id: EndpointId, lane: _Lane, tempo: Tempo) -> Parcel:
+        parcel = lane.next()
+        lane.sending += 1
+        self._sending[tempo] += 1
+        self._on_the_way[parcel.delivery_id, parcel.lease] = tempo
+        self._queue(endpoint_id)
+        return parcel
+
+    def sent(self, parcel: Parcel, took_s: float | None) -> None:
+        """The parcel's request is over: the next one may go out. ``took_s`` is None where none was made."""
         self._lanes[parcel.endpoint_id].sending -= 1
-        self.sending -= 1
+        self._sending[self._on_the_way.pop((parcel.delivery_id, parcel.lease))] -= 1
+        if took_s is not None:
+            self._tempos[parcel.endpoint_id] = "slow" if took_s > SLOW_S else "quick"
         self._queue(parcel.endpoint_id)
 
     def heed(self, endpoint_id: EndpointId, *, overloaded: bool) -> None:
@@ -118,46 +190,65 @@ class Lanes:
     def _pace(self, endpoint_id: EndpointId) -> int:
         return self._paces.get(endpoint_id, self._limits.per_endpoint)
 
-    def done(self, parcel: Parcel) -> None:
-        """The parcel's attempt is in the log: its place is free."""
-        self.unbook(parcel.endpoint_id)
+    def _may_send(self, endpoint_id: EndpointId, lane: _Lane) -> bool:
+        pace = self._pace(endpoint_id)
+        abreast = pace if lane.abreast is None else min(pace, lane.abreast)
+        return bool(lane.waiting) and lane.sending < abreast and not lane.rests
 
-    def empty(self) -> list[Parcel]:
-        """Take out everything that waits."""
-        waiting = [parcel for lane in self._lanes.values() for parcel in lane.waiting]
-        for lane in self._lanes.values():
-            lane.waiting.clear()
-            lane.has_turn = False
-        for parcel in waiting:
-            self.unbook(parcel.endpoint_id)
-        self._turns.clear()
-        return waiting
+    def _queue(self, endpoint_id: EndpointId) -> None:
+        lane = self._lanes.get(endpoint_id)
+        if lane and not lane.has_turn and self._may_send(endpoint_id, lane):
+            lane.has_turn = True
+            self._turns[self._tempos.get(endpoint_id, "new")].add(lane.account_id, endpoint_id)
 
-    def turn_away(self, endpoint_ids: Iterable[EndpointId]) -> None:
+    # -- gates ---------------------------------------------------------------------------------------------------------
+
+    def hold(self, parcel: Parcel, *, most: int, abreast: int | None) -> list[Parcel]:
+        """Put a parcel back that may not go out yet, and let its lane rest; return what is too much to keep waiting.
+
+        From now on the lane holds at most ``most`` places and sends ``abreast`` at a time, until it is ``free``.
+        """
+        endpoint_id = parcel.endpoint_id
+        lane = self._lanes[endpoint_id]
+        lane.put_back(parcel)
+        lane.is_held, lane.rests, lane.abreast = True, True, abreast
+        self._places.cap(endpoint_id, most)
+        held = self._places.held_for(endpoint_id, lane.account_id)
+        surplus = lane.take(min(max(0, held - most), lane.count - 1))
+        for other in surplus:
+            self.unbook(other)
+        return surplus
+
+    def awaken(self, endpoint_id: EndpointId) -> None:
+        """Let the lane go on."""
+        lane = self._lanes.get(endpoint_id)
+        if lane is not None:
+            lane.rests = False
+            self._queue(endpoint_id)
+
+    def free(self, endpoint_id: EndpointId) -> None:
+        """Forget that the lane was ever held: its endpoint is like any other."""
+        lane = self._lanes.get(endpoint_id)
+        if lane is not None and lane.is_held:
+            lane.is_held, lane.abreast = False, None
+            self._places.cap(endpoint_id, None)
+            self.awaken(endpoint_id)
+
+    # -- hunger --------------------------------------------------------------------------------------------------------
+
+    def turn_away(self, parcels: Iterable[Parcel]) -> None:
         """Remember what lies in the store, committed, because there was no place for it."""
-        self._turned_away.update(endpoint_ids)
+        for parcel in parcels:
+            names = holders(parcel)[1:]
+            self._turned_away.update([name for name in names if self._places.is_crowded(name)] or names)
 
     def terms(self) -> Terms:
         """What to take from the store now. Whoever is not taken for that reason is remembered as turned away."""
-        room = self._limits.places - self.places
-        if room == 0:
-            self._turned_away.add(_ANYONE)
-            return Terms(0, 0, ())
-        crowded = {name for name, lane in self._lanes.items() if self._is_crowded(lane)}
-        self._turned_away = set(crowded)
-        return Terms(room, max(1, self._limits.places_per_lane // 2), crowded)
+        self._turned_away = {()} if self._places.free == 0 else set(self._places.crowded())
+        return self._places.terms()
 
     @property
     def hungry(self) -> bool:
         """Whether there is room again for something that was turned away."""
-        half_empty = self.places * 2 <= self._limits.places
-        return half_empty and any(not self._is_crowded(self._lanes.get(name)) for name in self._turned_away)
-
-    def _is_crowded(self, lane: _Lane | None) -> bool:
-        return lane is not None and lane.places * 2 > self._limits.places_per_lane
-
-    def _queue(self, endpoint_id: EndpointId) -> None:
-        lane = self._lanes.get(endpoint_id)
-        if lane and lane.waiting and not lane.has_turn and lane.sending < self._pace(endpoint_id):
-            lane.has_turn = True
-            self._turns.append(endpoint_id)
+        half_empty = not self._places.is_crowded(())
+        return half_empty and any(not self._places.is_crowded(name) for name in self._turned_away)

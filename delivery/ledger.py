@@ -5,15 +5,21 @@ to appear at the same moment, and a commit is shared by many.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+from delivery.domain.envelope import Submission
+from delivery.domain.gate import is_open
+from delivery.domain.ids import Luck
 from delivery.domain.model import Attempt, Endpoint, EndpointId, Parcel, Standing
 from delivery.domain.retry import AsBefore, Delivered, GiveUp, RetryAt, StandDown, Verdict
-from delivery.store import deliveries, endpoints
+from delivery.notices import delivery_failed, post, webhook_disabled, worth_telling
+from delivery.store import deliveries, endpoints, gates
 from delivery.store.deliveries import Settlement
+from delivery.store.endpoints import Turn
 from delivery.store.engine import Store, Transaction, is_database_fault
 from delivery.telemetry import tell, warn
 
@@ -37,8 +43,9 @@ class Entry:
 class Ledger:
     """Writes entries, many at once."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, luck: Luck) -> None:
         self._store = store
+        self._luck = luck
         self.behind = False
 
     async def record(self, entries: Sequence[Entry]) -> Sequence[None]:
@@ -70,8 +77,21 @@ class Ledger:
         async with self._store.writing() as tx:
             if made:
                 await deliveries.log(tx, made)
+            failed = await _failing_for_good(tx, entries)
             await deliveries.settle(tx, [settlement(entry) for entry in entries])
-            await _note_health(tx, entries)
+            disabled = await _note_health(tx, entries)
+            notices = [*failed, *disabled]
+            if notices:
+                await post(tx, notices, now=entries[0].finished_at, luck=self._luck)
+
+
+async def _failing_for_good(tx: Transaction, entries: Sequence[Entry]) -> Sequence[Submission]:
+    """What is to be told of deliveries that end as failed with these entries, and not with another process's."""
+    over = {entry.parcel.delivery_id: entry for entry in entries if isinstance(entry.verdict, GiveUp)}
+    told = worth_telling(entry.parcel for entry in over.values())
+    held = await deliveries.still_held(tx, told) if told else set()
+    ended = [over[parcel.delivery_id] for parcel in told if parcel.delivery_id in held]
+    return [delivery_failed(e.parcel, e.attempts, e.attempts[-1].outcome.url, e.finished_at) for e in ended]
 
 
 def settlement(entry: Entry) -> Settlement:
@@ -117,28 +137,36 @@ def _last_error(entry: Entry) -> str | None:
     return failure.error if failure else None
 
 
-async def _note_health(tx: Transaction, entries: Sequence[Entry]) -> None:
-    """Write down endpoints whose health turned; one that goes on as it was costs no statement."""
-    failing: dict[EndpointId, datetime] = {}
-    well: set[EndpointId] = set()
-    gone: set[EndpointId] = set()
+async def _note_health(tx: Transaction, entries: Sequence[Entry]) -> Sequence[Submission]:
+    """Write down how endpoints fared; return what is to be told of those that were disabled."""
+    fared: dict[EndpointId, list[Entry]] = defaultdict(list)
     for entry in entries:
-        if entry.endpoint is None:
-            continue
-        endpoint = entry.endpoint
+        if entry.endpoint is not None:
+            fared[entry.endpoint.id].append(entry)
+    turns = {endpoint_id: turn for endpoint_id, those in fared.items() if (turn := _turn(those)) is not None}
+    if turns:
+        await endpoints.note(tx, turns)
+    probes = [(e.endpoint.id, e.parcel.delivery_id) for e in entries if e.endpoint is not None and is_open(e.endpoint)]
+    if probes:
+        await gates.end_probes(tx, probes)
+    gone = {e.parcel.endpoint_id: e.finished_at for e in entries if isinstance(e.verdict, GiveUp) and e.verdict.gone}
+    disabled = await endpoints.disable(tx, gone, reason=GONE, now=max(gone.values())) if gone else ()
+    return [webhook_disabled(endpoint, gone[endpoint.id]) for endpoint in disabled]
+
+
+def _turn(entries: Sequence[Entry]) -> Turn | None:
+    """How one endpoint fared; None where it goes on as it was known, which costs no statement."""
+    recovered, failures, since = False, 0, None
+    for entry in entries:
         if isinstance(entry.verdict, Delivered):
-            if endpoint.failing_since is not None:
-                well.add(endpoint.id)
-        elif endpoint.failing_since is None:
-            failing.setdefault(endpoint.id, entry.finished_at)
-        if isinstance(entry.verdict, GiveUp) and entry.verdict.gone:
-            gone.add(endpoint.id)
-    if failing:
-        await endpoints.mark_failing(tx, failing, min(failing.values()))
-    if well:
-        await endpoints.mark_well(tx, well)
-    if gone:
-        await endpoints.disable(tx, gone, reason=GONE, now=entries[0].finished_at)
+            recovered, failures, since = True, 0, None
+        else:
+            failures += 1
+            since = since or entry.finished_at
+    known = entries[-1].endpoint
+    if known is None or (failures == 0 and known.failures == 0) or (not recovered and is_open(known)):
+        return None
+    return Turn(recovered, failures, since)
 
 
 def _tell(entry: Entry) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from delivery.courier import Courier
 from delivery.domain.catalogue import TEST_TYPE, known_patterns
-from delivery.domain.envelope import write_json
+from delivery.domain.envelope import compose, write_json
 from delivery.domain.errors import Conflict, InvalidInput, NotFound
 from delivery.domain.filters import accept_filter
 from delivery.domain.guard import EgressPolicy, accept_headers, parse_target
@@ -102,11 +102,13 @@ class Registry:
         def changed(endpoint: Endpoint) -> Endpoint:
             wishes = {name: changes.get(name, getattr(endpoint, name)) for name in Wishes.__dataclass_fields__}
             result = self._fulfil(endpoint, Wishes(**wishes))
+            if result.url != endpoint.url:  # another receiver: what the old one did says nothing about it
+                result = replace(result, failing_since=None, failures=0)
             active = changes.get("active", endpoint.active)
             if active == endpoint.active:
                 return result
             reason = None if active else "switched off"
-            return replace(result, active=active, disabled_reason=reason, failing_since=None)
+            return replace(result, active=active, disabled_reason=reason, failing_since=None, failures=0)
 
         return await self._update(reach, endpoint_id, changed)
 
@@ -184,11 +186,7 @@ class Registry:
     def _sample(self, endpoint: Endpoint) -> tuple[Event, Parcel]:
         now = self._around.clock.now()
         event_id = EventId(new_id("evt", now, self._around.luck))
-        envelope = {
-            "event": TEST_TYPE,
-            "timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "data": {"job_id": event_id, "webhook_id": endpoint.id, "message": "A test of your webhook"},
-        }
+        data = {"job_id": event_id, "webhook_id": endpoint.id, "message": "A test of your webhook"}
         event = Event(
             id=event_id,
             account_id=endpoint.account_id,
@@ -198,7 +196,7 @@ class Registry:
             identity=f"id={event_id}",
             external_id=None,
             job_id=event_id,
-            body=write_json(envelope),
+            body=write_json(compose(TEST_TYPE, now, data)),
         )
         parcel = Parcel(
             delivery_id=DeliveryId(new_id("dlv", now, self._around.luck)),

@@ -8,8 +8,9 @@ from datetime import timedelta
 from delivery.courier import Courier
 from delivery.domain.model import EndpointId
 from delivery.ledger import Ledger
+from delivery.notices import post, webhook_disabled
 from delivery.ports import Surroundings
-from delivery.store import deliveries, endpoints, events
+from delivery.store import deliveries, endpoints, events, gates
 from delivery.store.engine import Store
 from delivery.telemetry import BACKLOG, OLDEST, tell, warn
 
@@ -36,9 +37,10 @@ class Sweep:
     async def run(self) -> None:
         """Take what is due, as long as there is any and there is room for it."""
         async with self._one_at_a_time:
+            fairly = False
             # after an outage the log comes first: what was sent meanwhile must not look like a dead process's work
-            while not self._ledger.behind and not self._ending and await self._claim():
-                pass
+            while not self._ledger.behind and not self._ending and await self._claim(fairly=fairly):
+                fairly = not fairly
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -63,22 +65,16 @@ class Sweep:
             except Exception as error:  # noqa: BLE001 - the next tick tries again, and it must find this task alive
                 warn("sweep.failed", error=repr(error))
 
-    async def _claim(self) -> bool:
+    async def _claim(self, *, fairly: bool) -> bool:
+        """Take some of what is due; False: that was all, or there is no room for more."""
         terms = self._courier.terms()
         if terms.limit == 0:
             return False
         now = self._around.clock.now()
+        lease, until = self._courier.new_lease(), now + self._lease
         with self._courier.booking() as booking:
             async with self._store.writing() as tx:
-                parcels = await deliveries.claim(
-                    tx,
-                    now=now,
-                    until=now + self._lease,
-                    lease=self._courier.new_lease(),
-                    limit=terms.limit,
-                    per_endpoint=terms.per_endpoint,
-                    crowded=terms.crowded,
-                )
+                parcels = await deliveries.claim(tx, lease, terms, now=now, until=until, fairly=fairly)
                 admitted = booking.admit(parcels)
                 left = [parcel for parcel in parcels if parcel.delivery_id not in admitted]
                 if left:  # intake was quicker and took their places
@@ -114,6 +110,8 @@ class Housekeeping:
                 async with self._store.writing() as tx:
                     gone = await forget(tx, before=before, limit=_HANDFUL)
                 total += gone if forget is deliveries.prune else 0
+        async with self._store.writing() as tx:
+            await gates.prune(tx)
         if total:
             tell("deliveries.pruned", count=total)
         return total
@@ -126,6 +124,9 @@ class Housekeeping:
         async with self._store.writing() as tx:
             ids = await endpoints.failing_since_before(tx, now - self._disable_after)
             disabled = await endpoints.disable(tx, ids, reason=reason, now=now) if ids else []
+            if disabled:
+                notices = [webhook_disabled(endpoint, now) for endpoint in disabled]
+                await post(tx, notices, now=now, luck=self._around.luck)
         for endpoint in disabled:
             tell("endpoint.disabled", endpoint_id=endpoint.id, account_id=endpoint.account_id, reason=reason)
         return [endpoint.id for endpoint in disabled]

@@ -18,8 +18,8 @@ from delivery.domain.model import Parcel
 from delivery.domain.sealing import KeyRing
 from delivery.gather import Gatherer
 from delivery.intake import Intake, Offer, Reply
-from delivery.lanes import Limits
 from delivery.ledger import Entry, Ledger
+from delivery.places import Limits
 from delivery.ports import Clock, Destinations, Surroundings
 from delivery.registry import Registry
 from delivery.store.engine import Store, is_poison, open_store
@@ -111,7 +111,7 @@ async def at_work(settings: Settings, roles: Collection[Role], outside: Outside)
 async def _wire(stack: AsyncExitStack, settings: Settings, roles: Collection[Role], outside: Outside) -> Runtime:
     ring = KeyRing.parse(settings.master_keys or "")
     around, store = outside.around, outside.store
-    ledger = Ledger(store)
+    ledger = Ledger(store, around.luck)
     entries: Gatherer[Entry, None] = Gatherer(ledger.record, divides=is_poison)
     departures = Departures(store, ring, around.clock, longest_s=settings.longest_delivery_s)
     parcels: Gatherer[Parcel, Decision] = Gatherer(departures.clear)

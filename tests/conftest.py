@@ -6,9 +6,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.rabbitmq import RabbitMQ
+
+# how long an example takes says something about the machine, not about us
+settings.register_profile("hookline", deadline=None)
+settings.load_profile("hookline")
 
 _SERVERS = {"postgres": PostgreSQL, "rabbitmq": RabbitMQ}
 

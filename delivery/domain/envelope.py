@@ -88,6 +88,16 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
 
 
+def compose(event_type: str, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the envelope of an event of our own.
+
+    >>> compose("webhook.test", datetime(2026, 1, 1, tzinfo=UTC), {})["timestamp"]
+    '2026-01-01T00:00:00.000Z'
+    """
+    text = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"event": event_type, "timestamp": text, "data": dict(data)}
+
+
 def write_json(value: Any) -> bytes:
     """Serialise, refusing what a strict receiver or a database could not take.
 

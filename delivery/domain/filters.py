@@ -1,9 +1,10 @@
 """Does this endpoint want this event, and why (not)?"""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from delivery.domain.catalogue import OPERATIONAL
 from delivery.domain.errors import InvalidInput
 from delivery.domain.model import Endpoint
 
@@ -13,14 +14,18 @@ _SCALARS = (str, int, float, bool, type(None))
 _LARGEST_INTEGER = 2**53
 
 
-def subscribes(patterns: Iterable[str], event_type: str) -> bool:
+def subscribes(patterns: Collection[str], event_type: str) -> bool:
     """True where one of the patterns names the type, its family, or everything.
 
     ``*`` means the events of the platform: what Hookline tells about itself is subscribed to by name.
 
     >>> subscribes(["batch.*"], "batch.failed"), subscribes(["batch.*"], "file.completed"), subscribes(["*"], "x.y")
     (True, False, True)
+    >>> subscribes(["*"], "delivery.failed"), subscribes(["delivery.failed"], "delivery.failed")
+    (False, True)
     """
+    if event_type in OPERATIONAL:
+        return event_type in patterns
     family = event_type.partition(".")[0] + ".*"
     return any(pattern in (event_type, family, "*") for pattern in patterns)
 

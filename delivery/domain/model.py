@@ -88,7 +88,11 @@ class SealedSecret:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A customer's receiver. ``secrets`` is newest first; ``version`` grows with every change."""
+    """A customer's receiver. ``secrets`` is newest first; ``version`` grows with every change.
+
+    ``failures`` counts those in a row, no further than it takes to open the circuit (``domain/gate.py``);
+    ``failing_since`` is the moment of the first of them.
+    """
 
     id: EndpointId
     account_id: AccountId
@@ -107,6 +111,7 @@ class Endpoint:
     retry_schedule: tuple[int, ...] | None = None
     version: int = 1
     failing_since: datetime | None = None
+    failures: int = 0
     deleted_at: datetime | None = None
 
 

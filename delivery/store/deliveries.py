@@ -44,7 +44,9 @@ from delivery.domain.model import (
     Timings,
     Trigger,
 )
+from delivery.places import Terms
 from delivery.store.cursors import Page, PageRequest, page
+from delivery.store.due import oldest, some_of_everybody
 from delivery.store.engine import AnyRow, Transaction, listed
 from delivery.store.reach import Reach
 from delivery.store.tables import attempts, deliveries, endpoints, events
@@ -134,30 +136,14 @@ async def insert_new(tx: Transaction, parcels: Sequence[Parcel], *, leased: Coll
 
 
 async def claim(  # noqa: PLR0913 - the terms of a lease
-    tx: Transaction,
-    *,
-    now: datetime,
-    until: datetime,
-    lease: str,
-    limit: int,
-    per_endpoint: int,
-    crowded: Collection[EndpointId],
+    tx: Transaction, lease: str, terms: Terms, *, now: datetime, until: datetime, fairly: bool = False
 ) -> list[Parcel]:
-    """Lease what is due, oldest first: at most ``limit``, at most ``per_endpoint`` of each, none of the ``crowded``."""
-    due = (
-        select(deliveries.c.id, deliveries.c.endpoint_id, deliveries.c.wake_at)
-        .where(deliveries.c.wake_at <= now, deliveries.c.endpoint_id.not_in(listed(tx, crowded)))
-        .order_by(deliveries.c.wake_at)
-        .limit(limit)
-        .subquery()
-    )
-    place = func.row_number().over(partition_by=due.c.endpoint_id, order_by=due.c.wake_at)
-    placed = select(due.c.id, place.label("place")).subquery()
-    fair = select(placed.c.id).where(placed.c.place <= per_endpoint)
+    """Lease what is due, as far as the terms go: the oldest first, or ``fairly`` some of everybody's."""
+    chosen = (some_of_everybody if fairly else oldest)(tx, terms, now)
     # the condition stands here again because a row may have been taken between finding it and locking it
     locked = (
         select(deliveries.c.id)
-        .where(deliveries.c.id.in_(fair), deliveries.c.wake_at <= now)
+        .where(deliveries.c.id.in_(chosen), deliveries.c.wake_at <= now)
         .with_for_update(skip_locked=True)
     )
     claimed = (
@@ -334,6 +320,14 @@ def _attempt(row: Row[Any]) -> Attempt:
 def _log_query(reach: Reach) -> Select[Any]:
     joined = deliveries.join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
     return select(*_LOG_COLUMNS).select_from(joined).where(reach.covers(deliveries))
+
+
+async def still_held(tx: Transaction, parcels: Sequence[Parcel]) -> set[DeliveryId]:
+    """Which of these leases still hold; they do until the transaction ends."""
+    tokens = {parcel.delivery_id: parcel.lease for parcel in parcels}
+    query = select(deliveries.c.id, deliveries.c.lease).where(deliveries.c.id.in_(listed(tx, sorted(tokens))))
+    rows = await tx.execute(query.order_by(deliveries.c.id).with_for_update())
+    return {DeliveryId(row.id) for row in rows if tokens[row.id] == row.lease}
 
 
 async def find(tx: Transaction, reach: Reach, delivery_id: str) -> Delivery | None:

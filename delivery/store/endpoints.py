@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, exists, insert, select, update
+from sqlalchemy import Integer, Row, bindparam, case, exists, func, insert, select, update
 
+from delivery.domain.gate import OPENS_AFTER
 from delivery.domain.model import AccountId, Endpoint, EndpointId, SealedSecret
 from delivery.store.cursors import Page, PageRequest, page
 from delivery.store.engine import Transaction, listed
@@ -75,16 +76,45 @@ async def health(tx: Transaction, endpoint_id: EndpointId) -> Health:
     )
 
 
-async def mark_failing(tx: Transaction, ids: Iterable[EndpointId], since: datetime) -> None:
-    """Remember when endpoints that had been well failed for the first time."""
-    well = endpoints.c.id.in_(listed(tx, sorted(ids))) & endpoints.c.failing_since.is_(None)
-    await tx.execute(update(endpoints).where(well).values(failing_since=since, version=endpoints.c.version + 1))
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How an endpoint's requests went lately: ``failures`` in a row since the first of them at ``failing_since``.
+
+    ``recovered`` where there was a success before these; else they come on top of those that are written down.
+    """
+
+    recovered: bool
+    failures: int
+    failing_since: datetime | None
 
 
-async def mark_well(tx: Transaction, ids: Iterable[EndpointId]) -> None:
-    """Forget the failures of endpoints that answered well."""
-    failing = endpoints.c.id.in_(listed(tx, sorted(ids))) & endpoints.c.failing_since.is_not(None)
-    await tx.execute(update(endpoints).where(failing).values(failing_since=None, version=endpoints.c.version + 1))
+async def note(tx: Transaction, turns: Mapping[EndpointId, Turn]) -> None:
+    """Write down how requests went, on top of what is known."""
+    rows = [
+        {
+            "noted": endpoint_id,
+            "before": int(not turns[endpoint_id].recovered),
+            "more": turns[endpoint_id].failures,
+            "since": turns[endpoint_id].failing_since,
+        }
+        for endpoint_id in sorted(turns)  # in one order for everybody, or two processes could lock each other out
+    ]
+    await tx.execute(_NOTE, rows)
+
+
+_IN_A_ROW = endpoints.c.failures * bindparam("before", type_=Integer) + bindparam("more", type_=Integer)
+_SINCE = bindparam("since", type_=endpoints.c.failing_since.type)
+_NOTE = (
+    update(endpoints)
+    .where(endpoints.c.id == bindparam("noted"))
+    .values(
+        failures=case((_IN_A_ROW > OPENS_AFTER, OPENS_AFTER), else_=_IN_A_ROW),
+        failing_since=case(
+            (bindparam("before", type_=Integer) == 0, _SINCE), else_=func.coalesce(endpoints.c.failing_since, _SINCE)
+        ),
+        version=endpoints.c.version + 1,
+    )
+)
 
 
 async def disable(tx: Transaction, ids: Iterable[EndpointId], *, reason: str, now: datetime) -> Sequence[Endpoint]:

@@ -129,11 +129,21 @@ endpoints = Table(
     Column("active", Boolean, nullable=False),
     Column("disabled_reason", Text),
     Column("failing_since", Moment, comment="first failure after the last success"),
+    Column("failures", Integer, nullable=False, server_default="0", comment="in a row, as far as it matters"),
     Column("version", Integer, nullable=False, comment="grows with every change that matters to a delivery"),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("deleted_at", Moment),
     Index(None, "account_id", "id"),
+)
+
+gates = Table(
+    "gates",
+    metadata,
+    Column("endpoint_id", ForeignKey("endpoints.id"), primary_key=True),
+    Column("free_at", Moment, comment="when the rate limit has its next slot"),
+    Column("probe", String(48), comment="the delivery whose request tries an endpoint with an open circuit"),
+    Column("probe_until", Moment, comment="when that request must be over"),
 )
 
 events = Table(
@@ -183,7 +193,15 @@ deliveries = Table(
 Index(
     "ix_deliveries_due",
     deliveries.c.wake_at,
-    deliveries.c.endpoint_id,
+    deliveries.c.id,
+    postgresql_where=deliveries.c.wake_at.is_not(None),
+    sqlite_where=deliveries.c.wake_at.is_not(None),
+)
+Index(
+    "ix_deliveries_due_of_each",
+    deliveries.c.account_id,
+    deliveries.c.event_type,
+    deliveries.c.wake_at,
     postgresql_where=deliveries.c.wake_at.is_not(None),
     sqlite_where=deliveries.c.wake_at.is_not(None),
 )

@@ -13,7 +13,8 @@ from delivery.domain.catalogue import PUBLISHED
 from delivery.domain.envelope import Submission, submit
 from delivery.domain.errors import HooklineError, InvalidEvent, InvalidInput
 from delivery.domain.model import AccountId, valid_traceparent
-from delivery.intake import Offer, Receipt, Refused
+from delivery.fanout import Receipt
+from delivery.intake import Offer, Refused
 from service.api.calls import Call
 from service.api.shapes import Body, Shape
 from service.auth import Principal

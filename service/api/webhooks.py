@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, JsonValue
 
 from delivery.domain.errors import NotFound
+from delivery.domain.gate import is_open
 from delivery.domain.model import Endpoint
 from delivery.domain.signing import standard_secret
 from delivery.registry import Wishes
@@ -42,7 +43,9 @@ class NewWebhook(Body):
     description: str = Field("", max_length=1000)
     headers: dict[str, Any] = Field({}, json_schema_extra=_HEADERS)
     filter: dict[str, Any] | None = Field(None, examples=[{"data.project_id": ["proj_a", "proj_b"]}])
-    rate_limit: int | None = Field(None, ge=1, le=10_000, description="requests per second; kept, and not enforced yet")
+    rate_limit: int | None = Field(
+        None, ge=1, le=10_000, description="the most requests in a second, over all processes"
+    )
     retry_schedule: list[int] | None = Field(None, description="seconds before each retry")
     signing: Literal["hmac-sha256"] = "hmac-sha256"
     kind: Literal["webhook"] = "webhook"
@@ -58,7 +61,9 @@ class WebhookChanges(Body):
     description: str = Field("", max_length=1000)
     headers: dict[str, Any] = Field({}, json_schema_extra=_HEADERS)
     filter: dict[str, Any] | None = None
-    rate_limit: int | None = Field(None, ge=1, le=10_000, description="requests per second; kept, and not enforced yet")
+    rate_limit: int | None = Field(
+        None, ge=1, le=10_000, description="the most requests in a second, over all processes"
+    )
     retry_schedule: list[int] | None = Field(None, description="seconds before each retry")
     active: bool = True
 
@@ -79,7 +84,10 @@ class Secret(Shape):
 
 
 class Health(Shape):
-    """How the last deliveries went. ``success_rate`` is null before the first one ended."""
+    """How the last deliveries went. ``success_rate`` is null before the first one ended.
+
+    ``open`` is the state of a circuit: after five failures in a row one request at a time is sent, until one succeeds.
+    """
 
     state: Literal["ok", "failing", "open", "disabled"]
     success_rate: float | None
@@ -217,7 +225,9 @@ def _members(endpoint: Endpoint, health: RecentHealth, now: datetime) -> dict[st
     }
 
 
-def _state(endpoint: Endpoint) -> Literal["ok", "failing", "disabled"]:
+def _state(endpoint: Endpoint) -> Literal["ok", "failing", "open", "disabled"]:
     if not endpoint.active:
         return "disabled"
+    if is_open(endpoint):
+        return "open"
     return "ok" if endpoint.failing_since is None else "failing"

@@ -3,12 +3,13 @@
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from delivery.domain.errors import InvalidInput
+from delivery.domain.gate import OPENS_AFTER
 from delivery.domain.ids import new_id
 from delivery.domain.model import Answer, KeyId
 from delivery.store import accounts, dead_letters, deliveries, endpoints, events
@@ -16,6 +17,7 @@ from delivery.store.accounts import ApiKey
 from delivery.store.cursors import Page, PageRequest, encode
 from delivery.store.dead_letters import DeadLetter
 from delivery.store.deliveries import DeliveryFilter
+from delivery.store.endpoints import Turn
 from delivery.store.engine import Store, Transaction
 from delivery.store.events import EventFilter
 from delivery.store.reach import EVERYONE, Reach
@@ -258,17 +260,22 @@ async def test_health_is_the_share_of_deliveries_that_arrived(store: Store) -> N
 
 async def test_an_endpoint_is_failing_since_its_first_failure_until_it_is_well(store: Store) -> None:
     endpoint = await endpoint_in(store)
-    async with store.writing() as tx:
-        await endpoints.mark_failing(tx, [endpoint.id], NOON)
-        await endpoints.mark_failing(tx, [endpoint.id], NOON + SECOND)
-        (failing,) = await endpoints.by_ids(tx, [endpoint.id])
-        assert (failing.failing_since, failing.version) == (NOON, 2)
+
+    async def note(*, recovered: bool, failures: int, since: datetime | None) -> tuple[datetime | None, int]:
+        async with store.writing() as tx:
+            await endpoints.note(tx, {endpoint.id: Turn(recovered, failures, since)})
+            (noted,) = await endpoints.by_ids(tx, [endpoint.id])
+        assert noted.version > endpoint.version, "other processes must see that it changed"
+        return noted.failing_since, noted.failures
+
+    assert await note(recovered=False, failures=1, since=NOON) == (NOON, 1)
+    assert await note(recovered=False, failures=2, since=NOON + SECOND) == (NOON, 3)
+    async with store.reading() as tx:
         assert await endpoints.failing_since_before(tx, NOON) == []
         assert await endpoints.failing_since_before(tx, NOON + SECOND) == [endpoint.id]
-        await endpoints.mark_well(tx, [endpoint.id])
-        await endpoints.mark_well(tx, [endpoint.id])
-        (well,) = await endpoints.by_ids(tx, [endpoint.id])
-    assert (well.failing_since, well.version) == (None, 3)
+    assert await note(recovered=True, failures=1, since=NOON + 2 * SECOND) == (NOON + 2 * SECOND, 1)
+    assert await note(recovered=False, failures=99, since=NOON) == (NOON + 2 * SECOND, OPENS_AFTER)
+    assert await note(recovered=True, failures=0, since=None) == (None, 0)
 
 
 async def test_the_backlog_counts_what_waits_and_how_long_the_oldest_has_been_due(store: Store) -> None:

@@ -1,83 +1,83 @@
-"""The laws of the lanes: bounds are hard, nothing is lost, turns are fair."""
+"""The laws of the lanes: bounds are hard, nothing is lost, turns are fair, and who hangs takes no more than a share."""
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
+from itertools import count
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from delivery.domain.model import EndpointId, Parcel
-from delivery.lanes import Lanes, Limits
+from delivery.domain.model import AccountId, EndpointId, Parcel
+from delivery.lanes import SLOW_S, Lanes
+from delivery.places import Limits
 from tests.support.samples import a_parcel, an_event
 
-NAMES = [EndpointId(name) for name in ("wh_a", "wh_b", "wh_c", "wh_d")]
-SOMEBODY = EndpointId("somebody")
-EVENT = an_event()
+ACCOUNTS = {"wh_a": "one", "wh_b": "one", "wh_c": "two", "wh_d": "two"}
+NAMES = [EndpointId(name) for name in ACCOUNTS]
+KINDS = ["annotation.completed", "batch.completed"]
 
 some_limits = st.builds(Limits, parallel=st.integers(1, 8), per_endpoint=st.integers(1, 5))
-all_limits = st.builds(Limits, parallel=st.integers(1, 1000), per_endpoint=st.integers(1, 100))
+
+_leases = count()
 
 
-def parcel_for(endpoint_id: EndpointId) -> Parcel:
-    return a_parcel(EVENT, endpoint_id=endpoint_id)
+def parcel_for(endpoint_id: str, kind: str = KINDS[0], account: str | None = None) -> Parcel:
+    event = an_event(account_id=AccountId(account or ACCOUNTS.get(endpoint_id, "one")), type=kind)
+    return a_parcel(event, endpoint_id=EndpointId(endpoint_id), lease=f"process.{next(_leases)}")
 
 
 class LanesAsTheyAreUsed(RuleBasedStateMachine):
-    """Places are booked, filled, sent and freed in every order that a courier can come up with."""
+    """Places are booked, filled, sent, held and freed in every order that a courier can come up with."""
 
     @initialize(limits=some_limits)
     def open(self, limits: Limits) -> None:
         self.limits = limits
         self.lanes = Lanes(limits)
-        self.booked: Counter[EndpointId] = Counter()
-        self.waiting: dict[EndpointId, deque[Parcel]] = defaultdict(deque)
+        self.booked: list[Parcel] = []
+        self.waiting: dict[EndpointId, list[Parcel]] = defaultdict(list)
         self.sending: list[Parcel] = []
         self.sent: list[Parcel] = []
-        self.overtaken: dict[EndpointId, Counter[EndpointId]] = {}
-        self.turned_away: set[EndpointId] = set()
-
-    def held(self, name: EndpointId) -> int:
-        done = sum(parcel.endpoint_id == name for parcel in self.sending + self.sent)
-        return self.booked[name] + len(self.waiting[name]) + done
+        self.resting: set[EndpointId] = set()
+        self.abreast: dict[EndpointId, int] = {}
 
     @property
-    def all_held(self) -> int:
-        return sum(self.held(name) for name in NAMES)
+    def held(self) -> list[Parcel]:
+        return [*self.booked, *(p for queue in self.waiting.values() for p in queue), *self.sending, *self.sent]
 
     def being_sent(self, name: EndpointId) -> int:
         return sum(parcel.endpoint_id == name for parcel in self.sending)
 
     def may_send(self, name: EndpointId) -> bool:
-        return bool(self.waiting[name]) and self.being_sent(name) < self.limits.per_endpoint
+        abreast = min(self.limits.per_endpoint, self.abreast.get(name, self.limits.per_endpoint))
+        return bool(self.waiting[name]) and self.being_sent(name) < abreast and name not in self.resting
 
-    def is_crowded(self, name: EndpointId) -> bool:
-        return self.held(name) * 2 > self.limits.places_per_lane
+    def forget_if_empty(self, name: EndpointId) -> None:
+        if not any(parcel.endpoint_id == name for parcel in self.held):
+            self.resting.discard(name)
+            self.abreast.pop(name, None)
 
     # -- what can happen -----------------------------------------------------------------------------------------------
 
-    @rule(name=st.sampled_from(NAMES))
-    def book(self, name: EndpointId) -> None:
-        is_room = self.all_held < self.limits.places and self.held(name) < self.limits.places_per_lane
-        assert self.lanes.book(name) == is_room
-        if is_room:
-            self.booked[name] += 1
+    @rule(name=st.sampled_from(NAMES), kind=st.sampled_from(KINDS))
+    def book(self, name: EndpointId, kind: str) -> None:
+        parcel = parcel_for(name, kind)
+        if self.lanes.book(parcel):
+            self.booked.append(parcel)
         else:
-            self.turned_away.add(name)
-            self.lanes.turn_away([name])
+            self.lanes.turn_away([parcel])
 
-    @precondition(lambda self: self.booked.total())
+    @precondition(lambda self: self.booked)
     @rule(data=st.data())
     def lose_the_commit(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.booked.elements())))
-        self.booked[name] -= 1
-        self.lanes.unbook(name)
+        parcel = self.booked.pop(data.draw(st.integers(0, len(self.booked) - 1)))
+        self.lanes.unbook(parcel)
+        self.forget_if_empty(parcel.endpoint_id)
 
-    @precondition(lambda self: self.booked.total())
+    @precondition(lambda self: self.booked)
     @rule(data=st.data())
     def put(self, data: st.DataObject) -> None:
-        parcel = parcel_for(data.draw(st.sampled_from(sorted(self.booked.elements()))))
-        self.booked[parcel.endpoint_id] -= 1
+        parcel = self.booked.pop(data.draw(st.integers(0, len(self.booked) - 1)))
         self.waiting[parcel.endpoint_id].append(parcel)
         self.lanes.put(parcel)
 
@@ -85,29 +85,54 @@ class LanesAsTheyAreUsed(RuleBasedStateMachine):
     def send_the_next(self) -> None:
         parcel = self.lanes.next()
         if parcel is None:
-            idle = len(self.sending) < self.limits.parallel and any(self.may_send(name) for name in NAMES)
+            idle = len(self.sending) < self.limits.parallel // 2 and any(self.may_send(name) for name in NAMES)
             assert not idle, "something could be sent, and is not"
             return
-        name = parcel.endpoint_id
-        assert parcel == self.waiting[name].popleft(), "of one endpoint, the oldest first"
-        for other in NAMES:
-            if other != name and other in self.overtaken:
-                self.overtaken[other][name] += 1
-                assert self.overtaken[other][name] <= 1, f"{name} had two turns while {other} waited for one"
-        self.overtaken.pop(name, None)
+        assert self.may_send(parcel.endpoint_id)
+        queue = self.waiting[parcel.endpoint_id]
+        first = next(other for other in queue if other.event_type == parcel.event_type)
+        assert parcel == first, "of one type for one endpoint, the oldest first"
+        queue.remove(parcel)
         self.sending.append(parcel)
 
     @precondition(lambda self: self.sending)
-    @rule(data=st.data())
-    def hear_the_answer(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), took_s=st.sampled_from([None, 0.1, 10.0]))
+    def hear_the_answer(self, data: st.DataObject, took_s: float | None) -> None:
         parcel = self.sending.pop(data.draw(st.integers(0, len(self.sending) - 1)))
         self.sent.append(parcel)
-        self.lanes.sent(parcel)
+        self.lanes.sent(parcel, took_s)
+
+    @precondition(lambda self: self.sending)
+    @rule(data=st.data(), most=st.integers(1, 4), abreast=st.sampled_from([None, 1]))
+    def be_held(self, data: st.DataObject, most: int, abreast: int | None) -> None:
+        parcel = self.sending.pop(data.draw(st.integers(0, len(self.sending) - 1)))
+        name = parcel.endpoint_id
+        self.lanes.sent(parcel, None)
+        surplus = self.lanes.hold(parcel, most=most, abreast=abreast)
+        self.waiting[name].insert(0, parcel)
+        assert len(surplus) < len(self.waiting[name]), "somebody has to ask again"
+        for other in surplus:
+            self.waiting[name].remove(other)
+        self.resting.add(name)
+        self.abreast[name] = abreast or self.limits.per_endpoint
+
+    @rule(name=st.sampled_from(NAMES))
+    def awaken(self, name: EndpointId) -> None:
+        self.resting.discard(name)
+        self.lanes.awaken(name)
+
+    @rule(name=st.sampled_from(NAMES))
+    def free(self, name: EndpointId) -> None:
+        self.resting.discard(name)
+        self.abreast.pop(name, None)
+        self.lanes.free(name)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
     def write_it_down(self, data: st.DataObject) -> None:
-        self.lanes.done(self.sent.pop(data.draw(st.integers(0, len(self.sent) - 1))))
+        parcel = self.sent.pop(data.draw(st.integers(0, len(self.sent) - 1)))
+        self.lanes.done(parcel)
+        self.forget_if_empty(parcel.endpoint_id)
 
     @rule()
     def empty(self) -> None:
@@ -115,75 +140,75 @@ class LanesAsTheyAreUsed(RuleBasedStateMachine):
         expected = [parcel for queue in self.waiting.values() for parcel in queue]
         assert sorted(p.delivery_id for p in given_back) == sorted(p.delivery_id for p in expected)
         self.waiting.clear()
+        for name in NAMES:
+            self.forget_if_empty(name)
 
     @rule()
     def ask_for_terms(self) -> None:
-        terms = self.lanes.terms()
-        assert terms.limit == self.limits.places - self.all_held
-        if terms.limit == 0:
-            self.turned_away.add(SOMEBODY)
-            return
-        self.turned_away = {name for name in NAMES if self.is_crowded(name)}
-        assert set(terms.crowded) == self.turned_away
-        for name in set(NAMES) - self.turned_away:
-            assert 1 <= terms.per_endpoint <= self.limits.places_per_lane - self.held(name)
+        assert (self.lanes.terms().limit == 0) == (len(self.held) == self.limits.places)
 
     # -- what holds at every moment ------------------------------------------------------------------------------------
 
     @invariant()
     def bounds_are_hard(self) -> None:
         assert len(self.sending) <= self.limits.parallel
-        assert self.all_held <= self.limits.places
+        assert len(self.held) <= self.limits.places
+        held = Counter(parcel.endpoint_id for parcel in self.held)
         for name in NAMES:
             assert self.being_sent(name) <= self.limits.per_endpoint
-            assert self.held(name) <= self.limits.places_per_lane
+            assert held[name] <= self.limits.places_per_lane
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        assert self.lanes.places == self.all_held
+        assert self.lanes.places == len(self.held)
         assert self.lanes.sending == len(self.sending)
 
     @invariant()
-    def a_half_empty_house_is_hungry_for_whom_it_turned_away(self) -> None:
-        half_empty = self.all_held * 2 <= self.limits.places
-        assert self.lanes.hungry == (half_empty and any(not self.is_crowded(name) for name in self.turned_away))
-
-    @invariant()
-    def whoever_may_send_waits_for_a_turn(self) -> None:
-        for name in NAMES:
-            if not self.may_send(name):
-                self.overtaken.pop(name, None)
-            else:
-                self.overtaken.setdefault(name, Counter())
+    def only_a_half_empty_house_is_hungry(self) -> None:
+        assert not self.lanes.hungry or len(self.held) * 2 <= self.limits.places
 
 
 TestLanesAsTheyAreUsed = LanesAsTheyAreUsed.TestCase
 
 
-@given(all_limits)
-def test_even_the_smallest_process_takes_something_from_the_store(limits: Limits) -> None:
-    terms = Lanes(limits).terms()
-    assert terms.limit >= 1
-    assert terms.per_endpoint >= 1
-
-
-@given(all_limits)
-def test_one_flood_does_not_take_all_places(limits: Limits) -> None:
-    assume(limits.per_endpoint <= limits.parallel)
+def filled(limits: Limits, *parcels: Parcel) -> Lanes:
     lanes = Lanes(limits)
-    while lanes.book(NAMES[0]):
-        pass
-    assert lanes.book(NAMES[1])
+    for parcel in parcels:
+        assert lanes.book(parcel)
+        lanes.put(parcel)
+    return lanes
 
 
-@pytest.mark.parametrize("flood", [10, 100])
+def started(lanes: Lanes) -> list[Parcel]:
+    """Everything that may go out now."""
+    going = []
+    while (parcel := lanes.next()) is not None:
+        going.append(parcel)
+    return going
+
+
+def answered(lanes: Lanes, parcel: Parcel, took_s: float) -> None:
+    lanes.sent(parcel, took_s)
+    lanes.done(parcel)
+
+
+@pytest.mark.parametrize("flood", [10, 30])
 def test_a_flood_to_one_endpoint_does_not_make_another_wait(flood: int) -> None:
-    lanes = Lanes(Limits(parallel=256, per_endpoint=200))
-    for name in [NAMES[0]] * flood + [NAMES[1]]:
-        assert lanes.book(name)
-        lanes.put(parcel_for(name))
-    turns = [parcel.endpoint_id for _ in range(2) if (parcel := lanes.next())]
-    assert turns == [NAMES[0], NAMES[1]]
+    lanes = filled(Limits(256, 200), *(parcel_for("wh_a") for _ in range(flood)), parcel_for("wh_b"))
+    assert [parcel.endpoint_id for parcel in started(lanes)[:2]] == ["wh_a", "wh_b"]
+
+
+def test_an_account_with_many_endpoints_has_no_more_turns_than_one_with_a_single_one() -> None:
+    many = [parcel_for(f"wh_{number}", account="many") for number in range(50)]
+    few = [parcel_for("wh_few", account="few") for _ in range(10)]
+    going = started(filled(Limits(256, 16), *many, *few))
+    assert [parcel.account_id for parcel in going[:20]] == ["many", "few"] * 10
+
+
+def test_a_flood_of_one_type_does_not_make_another_of_the_same_endpoint_wait() -> None:
+    flood = [parcel_for("wh_a", KINDS[0]) for _ in range(50)]
+    going = started(filled(Limits(256, 4), *flood, parcel_for("wh_a", KINDS[1])))
+    assert [parcel.event_type for parcel in going[:2]] == KINDS
 
 
 @pytest.mark.parametrize(
@@ -193,10 +218,84 @@ def test_overload_halves_how_much_goes_out_at_a_time_and_each_success_gives_one_
     lanes = Lanes(Limits(parallel=64, per_endpoint=8))
     for sound in heard:
         lanes.heed(NAMES[0], overloaded=sound == "o")
-    for _ in range(20):
-        assert lanes.book(NAMES[0])
-        lanes.put(parcel_for(NAMES[0]))
-    started = 0
-    while lanes.next() is not None:
-        started += 1
-    assert started == pace
+    for _ in range(16):
+        parcel = parcel_for("wh_a")
+        assert lanes.book(parcel)
+        lanes.put(parcel)
+    assert len(started(lanes)) == pace
+
+
+# -- those who hang ----------------------------------------------------------------------------------------------------
+
+
+def known(lanes: Lanes, endpoint_id: str, took_s: float) -> None:
+    """Let an endpoint show how long its requests take."""
+    parcel = parcel_for(endpoint_id, account=endpoint_id)
+    assert lanes.book(parcel)
+    lanes.put(parcel)
+    assert lanes.next() == parcel
+    answered(lanes, parcel, took_s)
+
+
+def put(lanes: Lanes, endpoint_id: str) -> None:
+    parcel = parcel_for(endpoint_id, account=endpoint_id)
+    assert lanes.book(parcel)
+    lanes.put(parcel)
+
+
+@given(st.integers(4, 64))
+def test_endpoints_that_hang_leave_half_of_all_requests_to_the_others(parallel: int) -> None:
+    lanes = Lanes(Limits(parallel=parallel, per_endpoint=4))
+    for number in range(2 * parallel):
+        known(lanes, f"slow{number}", 2 * SLOW_S)
+    for number in range(2 * parallel):
+        put(lanes, f"slow{number}")
+    assert len(started(lanes)) == (parallel + 1) // 2
+    put(lanes, "newcomer")
+    assert [parcel.endpoint_id for parcel in started(lanes)] == ["newcomer"]
+
+
+def test_endpoints_of_which_nothing_is_known_leave_a_quarter_to_those_that_were_quick() -> None:
+    lanes = Lanes(Limits(parallel=64, per_endpoint=4))
+    known(lanes, "quick", 0.01)
+    for number in range(100):
+        put(lanes, f"new{number}")
+    assert len(started(lanes)) == 48
+    put(lanes, "quick")
+    assert [parcel.endpoint_id for parcel in started(lanes)] == ["quick"]
+
+
+def test_whoever_was_slow_and_is_quick_again_is_treated_like_the_others() -> None:
+    lanes = Lanes(Limits(parallel=4, per_endpoint=4))
+    known(lanes, "wh", 2 * SLOW_S)
+    known(lanes, "wh", 0.01)
+    for _ in range(4):
+        put(lanes, "wh")
+    assert len(started(lanes)) == 4
+
+
+# -- those who have to wait --------------------------------------------------------------------------------------------
+
+
+def test_a_lane_that_rests_makes_no_other_wait_and_goes_on_when_it_is_awakened() -> None:
+    lanes = filled(Limits(16, 4), parcel_for("wh_a"), parcel_for("wh_a"), parcel_for("wh_b"))
+    first = lanes.next()
+    assert first is not None
+    lanes.sent(first, None)
+    assert lanes.hold(first, most=16, abreast=1) == []
+    assert [parcel.endpoint_id for parcel in started(lanes)] == ["wh_b"]
+    lanes.awaken(EndpointId("wh_a"))
+    assert started(lanes) == [first], "the one that asked first, and it alone"
+    lanes.free(EndpointId("wh_a"))
+    assert len(started(lanes)) == 1
+
+
+def test_what_a_held_lane_need_not_keep_comes_out_last_first() -> None:
+    parcels = [parcel_for("wh_a") for _ in range(10)]
+    lanes = filled(Limits(64, 4), *parcels)
+    first = lanes.next()
+    assert first is not None
+    lanes.sent(first, None)
+    surplus = lanes.hold(first, most=4, abreast=1)
+    assert surplus == parcels[4:]
+    assert lanes.places == 4

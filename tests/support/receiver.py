@@ -16,6 +16,7 @@ class Call:
 
     headers: Mapping[str, str]
     body: bytes
+    query: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,16 @@ class Receiver:
         left = [reply if isinstance(reply, Reply) else Reply(reply) for reply in replies]
         self._judge = lambda _: left.pop(0) if len(left) > 1 else left[0]
 
+    def judges(self, judge: Callable[[Call], Reply]) -> None:
+        """Answer each call as it deserves."""
+        self._judge = judge
+
     def trusts_only(self, secret: str) -> None:
         """Behave like the setup guide's example: 403 for whatever is not signed with the one secret it knows."""
         self._judge = lambda call: Reply(200 if verifies(call, secret) else 403)
 
     async def take(self, request: web.Request) -> web.Response:
-        call = Call(request.headers, await request.read())
+        call = Call(request.headers, await request.read(), request.query_string)
         self.calls.append(call)
         reply = self._judge(call)
         self._inside += 1

@@ -15,13 +15,14 @@ from delivery.destinations.session import open_session
 from delivery.destinations.webhook import WebhookDestination
 from delivery.domain.envelope import Submission
 from delivery.domain.guard import EgressPolicy
-from delivery.domain.model import Attempt, Delivery, DeliveryId, Endpoint, EventId, Parcel
+from delivery.domain.model import AccountId, Attempt, Delivery, DeliveryId, Endpoint, EventId, Parcel
 from delivery.domain.retry import SCHEDULE
 from delivery.domain.sealing import KeyRing
+from delivery.fanout import Receipt
 from delivery.gather import Gatherer
-from delivery.intake import Intake, Offer, Receipt, Refused
-from delivery.lanes import Limits
+from delivery.intake import Intake, Offer, Refused
 from delivery.ledger import Entry, Ledger
+from delivery.places import Limits
 from delivery.ports import Surroundings
 from delivery.registry import Registry, Wishes
 from delivery.store import deliveries, endpoints
@@ -59,10 +60,12 @@ class World:
     housekeeping: Housekeeping
     reach: Reach = OURS
 
-    async def register(self, url: str, secret: str = SECRET, **wishes: Any) -> Endpoint:
+    async def register(
+        self, url: str, secret: str = SECRET, *, account_id: AccountId = ACCOUNT, **wishes: Any
+    ) -> Endpoint:
         """Register an endpoint of the account, for every event unless the wishes say otherwise."""
         asked = Wishes(url=url, **{"events": ["*"]} | wishes)
-        endpoint, _ = await self.registry.register(ACCOUNT, asked, secret)
+        endpoint, _ = await self.registry.register(account_id, asked, secret)
         return endpoint
 
     async def change(self, endpoint: Endpoint, **changes: Any) -> None:
@@ -152,7 +155,7 @@ async def working(
     """
     clock = clock or ManualClock()
     around = Surroundings(clock, Random(name), os.urandom)
-    ledger = Ledger(store)
+    ledger = Ledger(store, around.luck)
     departures = Departures(store, _RING, clock, longest_s=LONGEST_S)
     entries: Gatherer[Entry, None] = Gatherer(ledger.record, divides=is_poison)
     leaving: Gatherer[Parcel, Decision] = Gatherer(departures.clear)

@@ -1,0 +1,57 @@
+"""One delivery's next attempt: the request, a second one where a rotation calls for it, and the verdict."""
+
+from collections.abc import Sequence
+
+from delivery.departures import Cleared
+from delivery.domain.ids import new_id
+from delivery.domain.model import Attempt, AttemptId, Endpoint, Outcome, Parcel, Trigger
+from delivery.domain.retry import decide
+from delivery.ledger import Entry
+from delivery.ports import Destinations, Shipment, Surroundings
+
+_REFUSES_SIGNATURE = frozenset({401, 403})
+
+
+class Carriage:
+    """Carries cleared parcels to their destinations. ``schedule`` is that of endpoints without one of their own."""
+
+    def __init__(self, destinations: Destinations, around: Surroundings, *, schedule: Sequence[int]) -> None:
+        self._destinations = destinations
+        self._around = around
+        self._schedule = schedule
+
+    async def carry(self, parcel: Parcel, cleared: Cleared) -> Entry:
+        """Make the attempt; return what is to be written of it."""
+        attempts = [await self._attempt(parcel, cleared.endpoint, cleared.secrets, parcel.trigger, 1)]
+        if len(cleared.secrets) > 1 and _refused_signature(attempts[0].outcome):
+            older_first = cleared.secrets[::-1]
+            attempts.append(await self._attempt(parcel, cleared.endpoint, older_first, "rotation", 2))
+        now = self._around.clock.now()
+        verdict = decide(
+            parcel,
+            attempts[-1].outcome,
+            schedule=self._schedule_of(parcel, cleared.endpoint),
+            started_at=attempts[0].started_at,
+            now=now,
+            spread=self._around.luck.random(),
+        )
+        return Entry(parcel, verdict, now, attempts, cleared.endpoint)
+
+    async def _attempt(
+        self, parcel: Parcel, endpoint: Endpoint, secrets: Sequence[str], trigger: Trigger, nth: int
+    ) -> Attempt:
+        started_at = self._around.clock.now()
+        number = parcel.attempts_made + nth
+        shipment = Shipment(parcel, endpoint, secrets, number, trigger, started_at)
+        outcome = await self._destinations[endpoint.kind].send(shipment)
+        attempt_id = AttemptId(new_id("att", started_at, self._around.luck))
+        return Attempt(attempt_id, parcel.delivery_id, parcel.account_id, number, trigger, started_at, outcome)
+
+    def _schedule_of(self, parcel: Parcel, endpoint: Endpoint) -> Sequence[int]:
+        if parcel.asked == "test":
+            return ()
+        return self._schedule if endpoint.retry_schedule is None else endpoint.retry_schedule
+
+
+def _refused_signature(outcome: Outcome) -> bool:
+    return outcome.answer is not None and outcome.answer.status in _REFUSES_SIGNATURE

@@ -1,0 +1,122 @@
+"""The laws of the places: bounds are hard, and nobody's flood leaves no room for whoever comes next."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delivery.domain.model import AccountId, EndpointId, Parcel
+from delivery.places import Holder, Limits, Places, holders
+from tests.support.samples import a_parcel, an_event
+
+some_limits = st.builds(Limits, parallel=st.integers(1, 8), per_endpoint=st.integers(1, 5))
+all_limits = st.builds(Limits, parallel=st.integers(1, 64), per_endpoint=st.integers(1, 32))
+
+
+def parcel_of(account: str, endpoint: str = "wh", kind: str = "annotation.completed") -> Parcel:
+    event = an_event(account_id=AccountId(account), type=kind)
+    return a_parcel(event, endpoint_id=EndpointId(f"{account}.{endpoint}"))
+
+
+def flood(places: Places, parcels: Iterator[Parcel]) -> int:
+    """Take places until one is refused; return how many were taken."""
+    count = 0
+    while places.take(next(parcels)):
+        count += 1
+    return count
+
+
+def endpoints_of(account: str) -> Iterator[Parcel]:
+    """One parcel for each of more endpoints than there can be places."""
+    return (parcel_of(account, f"wh{number}") for number in range(10**6))
+
+
+def kinds_of(kind: str) -> Iterator[Parcel]:
+    while True:
+        yield parcel_of("a", "wh", kind)
+
+
+parcels = st.builds(
+    parcel_of,
+    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(["x", "y", "z"]),
+    st.sampled_from(["annotation.completed", "batch.failed"]),
+)
+
+
+@given(some_limits, st.lists(st.tuples(parcels, st.booleans()), max_size=120))
+def test_every_bound_is_hard_and_every_place_comes_back(limits: Limits, story: list[tuple[Parcel, bool]]) -> None:
+    places = Places(limits)
+    held: list[Parcel] = []
+    for parcel, give_back in story:
+        if give_back and held:
+            places.give_back(held.pop(0))
+        elif places.take(parcel):
+            held.append(parcel)
+        counts = Counter(name for one in held for name in holders(one))
+        assert places.taken == len(held) <= limits.places
+        for name, count in counts.items():
+            if len(name) == 2:
+                assert count <= limits.places_per_lane
+        assert set(places.crowded()) == {name for name in counts if name and places.is_crowded(name)}
+    for parcel in held:
+        places.give_back(parcel)
+    assert places.taken == 0
+    assert not list(places.crowded())
+
+
+@given(all_limits)
+def test_a_flood_of_one_account_leaves_room_for_another_and_both_for_a_third(limits: Limits) -> None:
+    places = Places(limits)
+    alone = flood(places, endpoints_of("a"))
+    assert limits.parallel <= alone <= limits.places // 2, "all it can send at a time, and not more than half"
+    second = flood(places, endpoints_of("b"))
+    assert second >= 1
+    assert places.take(parcel_of("c"))
+
+
+@given(all_limits)
+def test_a_flood_of_one_type_leaves_room_for_another_of_the_same_endpoint(limits: Limits) -> None:
+    places = Places(limits)
+    alone = flood(places, kinds_of("annotation.completed"))
+    assert alone >= min(limits.per_endpoint, limits.places // 2), "a lone type may use all that its endpoint can send"
+    if alone < limits.places // 2:  # the account itself is not full
+        assert places.take(parcel_of("a", "wh", "batch.completed"))
+
+
+@given(all_limits)
+def test_whoever_is_not_crowded_may_have_what_the_terms_say(limits: Limits) -> None:
+    places = Places(limits)
+    terms = places.terms()
+    assert terms.limit >= 1
+    newcomers = endpoints_of("new")
+    assert all(places.take(next(newcomers)) for _ in range(terms.limit))
+
+
+def test_terms_name_who_is_crowded_on_every_level() -> None:
+    places = Places(Limits(parallel=64, per_endpoint=8))
+    flood(places, kinds_of("annotation.completed"))
+    crowded = places.terms().crowded
+    assert set(crowded.kinds) == {("a.wh", "annotation.completed")}
+    flood(places, endpoints_of("a"))
+    assert set(places.terms().crowded.accounts) == {"a"}
+
+
+def test_a_full_house_takes_nothing() -> None:
+    places = Places(Limits(parallel=1, per_endpoint=1))
+    for account in map(str, range(100)):
+        places.take(parcel_of(account))
+    assert places.free == 0
+    assert places.terms().limit == 0
+
+
+def test_an_endpoint_can_be_given_less() -> None:
+    holder: Holder = ("a", "a.wh")
+    places = Places(Limits(parallel=64, per_endpoint=8))
+    places.cap(EndpointId("a.wh"), 4)
+    assert flood(places, kinds_of("annotation.completed")) == 2
+    assert places.take(parcel_of("a", "wh", "batch.completed"))
+    assert places.is_crowded(holder)
+    places.cap(EndpointId("a.wh"), None)
+    assert not places.is_crowded(holder)
