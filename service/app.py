@@ -16,6 +16,7 @@ from service.api import (
     login,
     operations,
     publishing,
+    replays,
     webhooks,
 )
 from service.api.calls import NEEDS, RUNTIME, Route, serving
@@ -52,9 +53,9 @@ API = (
     Route("GET", "/api/event-types", event_types.browse, "account", "List event types", gives=event_types.EventTypes),
 
     Route("POST", "/api/events", publishing.publish, "publish", "Publish an event",
-          publishing.Publication, publishing.Accepted, 202),
+          publishing.Publication, publishing.Accepted, 202, by_event=True),
     Route("POST", "/api/events/batch", publishing.publish_batch, "publish", "Publish up to 1,000 events",
-          publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH),
+          publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH, by_event=True),
     Route("GET", "/api/events", events.browse, "manage", "List events", events.EventQuery, events.Events),
     Route("GET", "/api/events/{id}", events.find, "manage", "Show an event", gives=events.Event),
     Route("GET", "/api/listen", listen.listen, "manage", "Stream events as signed deliveries",
@@ -71,7 +72,7 @@ API = (
           webhooks.Rotation, webhooks.WebhookWithSecret),
     Route("POST", "/api/webhooks/{id}/test", webhooks.test, "manage", "Send a signed sample now",
           gives=webhooks.TestAttempt),
-    Route("GET", "/api/webhooks/{id}/deliveries", webhooks.log, "manage", "List a webhook's deliveries",
+    Route("GET", "/api/webhooks/{id}/deliveries", webhooks.show_log, "manage", "List a webhook's deliveries",
           deliveries.OfWebhookQuery, deliveries.Deliveries),
 
     Route("GET", "/api/deliveries", deliveries.browse, "manage", "List deliveries",
@@ -82,6 +83,13 @@ API = (
           gives=deliveries.Delivery, status=202),
     Route("POST", "/api/deliveries/{id}/cancel", deliveries.cancel, "manage", "End a delivery that has not ended",
           gives=deliveries.Delivery),
+
+    Route("GET", "/api/replays", replays.browse, "manage", "List replays", PageQuery, replays.Replays),
+    Route("POST", "/api/replays", replays.start, "manage", "Send once more what a filter finds, or count it",
+          replays.NewReplay, replays.PlannedReplay, 202),
+    Route("GET", "/api/replays/{id}", replays.find, "manage", "Show how far a replay is",
+          gives=replays.ReplayInFull),
+    Route("DELETE", "/api/replays/{id}", replays.stop, "manage", "Stop a replay", gives=replays.Replay),
 
     Route("GET", "/api/dead-letters", dead_letters.browse, "operate", "List dead letters",
           PageQuery, dead_letters.DeadLetters),

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from hmac import compare_digest
-from typing import NamedTuple, assert_never
+from typing import NamedTuple, SupportsFloat, assert_never
 
 from delivery.domain.errors import HooklineError, InvalidInput
 from delivery.domain.ids import new_id
@@ -60,6 +60,13 @@ class Principal:
     session_id: str | None = None
     csrf: str | None = None
 
+    @property
+    def id(self) -> str:
+        """The id of the key, or of the user where none was shown."""
+        holder = self.key or self.user
+        assert holder is not None
+        return holder.id
+
 
 class Bootstrapped(NamedTuple):
     """What ``bootstrap`` made or found. The key is shown this once; where the platform issues tokens there is none."""
@@ -92,9 +99,9 @@ class Auth:
         self._last_used: dict[KeyId, datetime] = {}
         self._lookups: Gatherer[_Claim, Principal | HooklineError] = Gatherer(self._recognise, most=100)
 
-    def running(self) -> AbstractAsyncContextManager[object]:
-        """Recognise callers while the block is open."""
-        return self._lookups.running()
+    def running(self, *, grace_s: SupportsFloat) -> AbstractAsyncContextManager[object]:
+        """Recognise callers while the block is open; who has asked by then is told within ``grace_s``."""
+        return self._lookups.running(grace_s=grace_s)
 
     # -- on each request -----------------------------------------------------------------------------------------------
 

@@ -1,11 +1,13 @@
 """The front door: one listening socket, answered by excuses until the house is open, and by the house from then on."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
+from service.connections import USUAL, Connection, Patience
 from service.headers import protect
 from service.trouble import Trouble
 
@@ -19,10 +21,15 @@ _GRACE_S = 3.0
 
 
 class Front:
-    """Serves a socket. What connects while nobody answers waits in it; nothing is turned away in between."""
+    """Serves a socket. What connects while nobody answers waits in it; nothing is turned away in between.
 
-    def __init__(self, listener: socket.socket) -> None:
+    Requests that are open at the end have ``grace_s``, at most a few seconds.
+    """
+
+    def __init__(self, listener: socket.socket, patience: Patience = USUAL, *, grace_s: float = _GRACE_S) -> None:
         self._listener = listener
+        self._patience = patience
+        self._grace_s = min(grace_s, _GRACE_S)
         self._why = "The service is starting"
         self._excuses = AsyncExitStack()
 
@@ -50,13 +57,18 @@ class Front:
 
     @asynccontextmanager
     async def _answering(self, app: web.Application) -> AsyncIterator[None]:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_S, auto_decompress=False)
+        runner = web.AppRunner(app, shutdown_timeout=self._grace_s)
         await runner.setup()
+        server = runner.server
+        assert server is not None  # it was just set up
+        # a copy, because what listens closes what it is given
+        listening = await asyncio.get_running_loop().create_server(
+            lambda: Connection(server, self._patience), sock=self._listener.dup(), backlog=_BACKLOG
+        )
         try:
-            # a copy, because the server closes what it is given
-            await web.SockSite(runner, self._listener.dup(), backlog=_BACKLOG).start()
             yield
         finally:
+            listening.close()
             await runner.cleanup()
 
     async def _alive(self, _: web.Request) -> web.Response:

@@ -44,7 +44,7 @@ _FORM = "application/x-www-form-urlencoded"
 _MOST_FORM = 16 * 1024
 
 #: How long a request body may take to come in, in seconds.
-_PATIENCE_S = 30.0
+PATIENCE_S = 30.0
 
 #: From this size on a body is parsed in a thread, so that other requests get their turns meanwhile.
 _LARGE = MOST_BODY
@@ -96,7 +96,10 @@ Handler = Callable[[Call[Any]], Awaitable[Result]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route: ``takes`` is the model of the body, or of the query where the method is GET."""
+    """A route: ``takes`` is the model of the body, or of the query where the method is GET.
+
+    ``by_event``: what no database could keep is refused by the handler, event by event, and not with the whole body.
+    """
 
     method: str
     path: str
@@ -108,6 +111,7 @@ class Route:
     status: int = 200
     media: str = "application/json"
     most_bytes: int = MOST_BODY
+    by_event: bool = False
 
 
 def serving(route: Route) -> AioHandler:
@@ -134,15 +138,15 @@ async def _asked(request: web.Request, route: Route) -> BaseModel | None:
     if route.method == "GET":
         # an empty field of a form asks nothing
         return validated(route.takes, {name: value for name, value in request.query.items() if value != ""})
-    return await read_body(request, route.takes, route.most_bytes)
+    return await read_body(request, route.takes, route.most_bytes, by_event=route.by_event)
 
 
-async def read_body(request: web.Request, model: type[M], most_bytes: int = MOST_BODY) -> M:
+async def read_body(request: web.Request, model: type[M], most_bytes: int = MOST_BODY, *, by_event: bool = False) -> M:
     """Read what a request says in its body; without one, a model that needs nothing."""
     raw = await _read(request, most_bytes)
     if not raw and not any(member.is_required() for member in model.model_fields.values()):
         return model()
-    return validated(model, await _parsed(raw, most_bytes))
+    return validated(model, await _parsed(raw, most_bytes, by_event=by_event))
 
 
 def validated(model: type[M], value: Any) -> M:
@@ -160,12 +164,13 @@ def validated(model: type[M], value: Any) -> M:
         raise InvalidInput("invalid_payload", f'"{field or "body"}" {what}', field=field) from error
 
 
-async def _parsed(raw: bytes, most_bytes: int) -> Any:
+async def _parsed(raw: bytes, most_bytes: int, *, by_event: bool) -> Any:
     """Parse a body, refusing what no database could keep."""
 
     def parse() -> Any:
         value = read_json(raw, most_bytes=most_bytes)
-        write_json(value)
+        if not by_event:
+            write_json(value)
         return value
 
     return await asyncio.to_thread(parse) if len(raw) > _LARGE else parse()
@@ -197,7 +202,7 @@ async def _read(request: web.Request, most_bytes: int) -> bytes:
 async def _received(request: web.Request, most_bytes: int) -> bytes:
     body = bytearray()
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             if (request.content_length or 0) > most_bytes:
                 raise BodyTooLargeError(most_bytes)
             async for chunk in request.content.iter_any():

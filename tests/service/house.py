@@ -131,6 +131,7 @@ class House:
     async def later(self, seconds: float = 0) -> None:
         """Let time pass, and everything happen that it makes due."""
         self.clock.forward(seconds)
+        await self.runtime.replays.run()
         await self.runtime.sweep.run()
         await self.quiet()
 
