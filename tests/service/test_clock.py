@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -20,10 +20,10 @@ A_LITTLE = timedelta(seconds=5)
 def _wrong_by_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this machine's clock be wrong."""
 
-    class Wrong(datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:
-            return datetime.now(UTC) + timedelta(hours=7)
+    class Wrong:
+        @staticmethod
+        def now(zone: tzinfo) -> datetime:
+            return datetime.now(zone) + timedelta(hours=7)
 
     monkeypatch.setattr("service.clock.datetime", Wrong)
 
