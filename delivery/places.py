@@ -42,16 +42,13 @@ class Crowded:
     kinds: Collection[tuple[str, str]] = ()
 
 
-NOBODY = Crowded()
-
-
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a process would take from the store: how much in all, how much of one endpoint, and of whom none now."""
 
     limit: int
     per_endpoint: int
-    crowded: Crowded = NOBODY
+    crowded: Crowded = Crowded()
 
 
 def holders(parcel: Parcel) -> tuple[Holder, Holder, Holder, Holder]:

@@ -11,7 +11,7 @@ from delivery.domain.model import EndpointId
 from delivery.ledger import Ledger
 from delivery.notices import post, webhook_disabled
 from delivery.ports import Surroundings
-from delivery.store import deliveries, endpoints, events, gates
+from delivery.store import deliveries, endpoints, events, gates, replays
 from delivery.store.engine import Store
 from delivery.telemetry import BACKLOG, OLDEST, tell, warn
 
@@ -38,9 +38,10 @@ class Sweep:
     async def run(self) -> None:
         """Take what is due, as long as there is any and there is room for it."""
         async with self._one_at_a_time:
+            fairly = False
             # after an outage the log comes first: what was sent meanwhile must not look like a dead process's work
-            while not self._ledger.behind and not self._ending and await self._claim():
-                pass
+            while not self._ledger.behind and not self._ending and await self._claim(fairly=fairly):
+                fairly = not fairly
 
     @asynccontextmanager
     async def following(self, *, grace_s: SupportsFloat = 10.0) -> AsyncIterator[None]:
@@ -70,22 +71,16 @@ class Sweep:
             except Exception as error:  # noqa: BLE001 - the next tick tries again, and it must find this task alive
                 warn("sweep.failed", error=repr(error))
 
-    async def _claim(self) -> bool:
+    async def _claim(self, *, fairly: bool) -> bool:
+        """Take some of what is due; False: that was all, or there is no room for more."""
         terms = self._courier.terms()
         if terms.limit == 0:
             return False
         now = self._around.clock.now()
+        lease, until = self._courier.new_lease(), now + self._lease
         with self._courier.booking() as booking:
             async with self._store.writing() as tx:
-                parcels = await deliveries.claim(
-                    tx,
-                    now=now,
-                    until=now + self._lease,
-                    lease=self._courier.new_lease(),
-                    limit=terms.limit,
-                    per_endpoint=terms.per_endpoint,
-                    crowded=terms.crowded,
-                )
+                parcels = await deliveries.claim(tx, lease, terms, now=now, until=until, fairly=fairly)
                 admitted = booking.admit(parcels)
                 left = [parcel for parcel in parcels if parcel.delivery_id not in admitted]
                 if left:  # intake was quicker and took their places
@@ -115,7 +110,7 @@ class Housekeeping:
         """Delete what is older than the retention, a handful per transaction; return the number of deliveries."""
         before = self._around.clock.now() - self._retention
         total = 0
-        for forget in (deliveries.prune, events.prune):
+        for forget in (deliveries.prune, events.prune, replays.prune):
             gone = _HANDFUL
             while gone == _HANDFUL:
                 async with self._store.writing() as tx:

@@ -45,9 +45,11 @@ def jobs(runtime: "Runtime") -> list[Job]:
         *([Job("look at the clock", None, 10, clock.look)] if isinstance(clock, SharedClock) else []),
         Job("sweep", "worker", 1, sweep.run),
         Job("renew leases", "worker", 5, sweep.renew),
+        Job("replay", "scheduler", 1, runtime.replays.run),
         Job("cancel stranded", "scheduler", 5, keeping.cancel_stranded),
         Job("disable failing", "scheduler", 60, keeping.disable_failing),
         Job("prune", "scheduler", 3600, keeping.prune),
+        Job("prune logins", "scheduler", 3600, runtime.auth.logins.prune),
         Job("measure backlog", "api", 5, keeping.measure),
         Job("note key use", "api", 10, runtime.auth.note_key_use),
     ]

@@ -43,7 +43,7 @@ class RabbitBus:
             UnroutedConsumer(),
             DeadLetterConsumer(store, around, self._board),
         )
-        self._sessions: set[Session] = set()
+        self._sessions: list[Session] = []
         self._stopping = asyncio.Event()
 
     async def publish(self, message: Message) -> None:
@@ -127,13 +127,13 @@ class RabbitBus:
         """Let one consume, over one channel after the other."""
         while connection.connected.is_set() and not self._stopping.is_set():
             session = Session(taker, self._publisher, self._around, self._board)
-            self._sessions.add(session)
+            self._sessions.append(session)
             try:
                 await session.run(connection)
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not end a consumer for ever, either
                 await self._mend(connection, taker, _told(error))
             finally:
-                self._sessions.discard(session)
+                self._sessions.remove(session)
 
     async def _mend(self, connection: AbstractConnection, taker: Taker, why: str) -> None:
         """Prepare for a new session; where the connection is lost, there is nothing to prepare."""

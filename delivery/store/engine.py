@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -77,14 +77,22 @@ class Store:
                 await self.engine.dispose()
 
 
-def open_store(url: str, *, pool_size: int = 10, patience_s: float | None = _PATIENCE_S) -> Store:
+def open_store(
+    url: str,
+    *,
+    pool_size: int = 10,
+    patience_s: float | None = _PATIENCE_S,
+    connect: Callable[..., Awaitable[Any]] | None = None,
+) -> Store:
     """Open a database: ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://…``. Connects at first use.
 
-    ``patience_s`` bounds each statement; None: it may take as long as it takes. Errors do not quote what statements
-    were called with: it may be a secret, and errors are logged.
+    ``patience_s`` bounds each statement; None: it may take as long as it takes. ``connect`` opens SQLite's connections
+    in the driver's stead, for a simulation of one. Errors do not quote what statements were called with: it may be a
+    secret, and errors are logged.
     """
     if url.startswith("sqlite"):
-        engine = create_async_engine(url, connect_args={"timeout": _SQLITE_PATIENCE_S}, hide_parameters=True)
+        how = {"timeout": _SQLITE_PATIENCE_S} | ({"async_creator_fn": connect} if connect else {})
+        engine = create_async_engine(url, connect_args=how, hide_parameters=True)
         _prepare_sqlite(engine)
     else:
         bounds = {"timeout": _CONNECT_S, "command_timeout": patience_s}

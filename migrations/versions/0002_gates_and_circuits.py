@@ -1,4 +1,4 @@
-"""Gates of endpoints: rate limits that hold over all processes, and circuits."""
+"""Gates of endpoints: rate limits that hold over all processes, and circuits. What is due is found for each account."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,10 +33,32 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["endpoint_id"], ["endpoints.id"], name=op.f("fk_gates_endpoint_id")),
         sa.PrimaryKeyConstraint("endpoint_id", name=op.f("pk_gates")),
     )
+    _index_what_is_due("wake_at", "id")
+    op.create_index(
+        "ix_deliveries_due_of_each",
+        "deliveries",
+        ["account_id", "event_type", "wake_at"],
+        postgresql_where=sa.text("wake_at IS NOT NULL"),
+        sqlite_where=sa.text("wake_at IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
     """Step down."""
+    op.drop_index("ix_deliveries_due_of_each", "deliveries")
+    _index_what_is_due("wake_at", "endpoint_id")
     op.drop_table("gates")
     with op.batch_alter_table("endpoints") as batch_op:
         batch_op.drop_column("failures")
+
+
+def _index_what_is_due(*columns: str) -> None:
+    """Among what is due at the same moment, chance decides and not the endpoint's name."""
+    op.drop_index("ix_deliveries_due", "deliveries")
+    op.create_index(
+        "ix_deliveries_due",
+        "deliveries",
+        list(columns),
+        postgresql_where=sa.text("wake_at IS NOT NULL"),
+        sqlite_where=sa.text("wake_at IS NOT NULL"),
+    )

@@ -1,12 +1,13 @@
 """Putting rows into a store, and looking at them, in few words."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select
 
 from delivery.domain.model import Attempt, Endpoint, Event, Parcel
+from delivery.places import Crowded, Terms
 from delivery.store import deliveries, endpoints, events, tables
 from delivery.store.deliveries import Settlement
 from delivery.store.engine import Store
@@ -55,24 +56,25 @@ async def delivery_in(store: Store, endpoint: Endpoint, *, leased: bool = False,
     return parcel
 
 
-async def claim(store: Store, **terms: Any) -> Sequence[Parcel]:
+async def claim(
+    store: Store,
+    now: datetime = NOON,
+    lease: str = "worker.1",
+    *,
+    limit: int = 1000,
+    per_endpoint: int = 1000,
+    crowded: Crowded | None = None,
+    fairly: bool = False,
+) -> Sequence[Parcel]:
     """Claim what is due at noon, or as the terms say."""
-    now = terms.get("now", NOON)
-    usual: dict[str, Any] = {
-        "now": now,
-        "until": now + LEASE,
-        "lease": "worker.1",
-        "limit": 1000,
-        "per_endpoint": 1000,
-    }
+    terms = Terms(limit, per_endpoint, crowded or Crowded())
     async with store.writing() as tx:
-        return await deliveries.claim(tx, **usual | terms)
+        return await deliveries.claim(tx, lease, terms, now=now, until=now + LEASE, fairly=fairly)
 
 
-async def settle(store: Store, parcel: Parcel, **changes: Any) -> None:
-    """Write what an attempt came to: delivered with a 200, or as the changes say."""
+async def settle(store: Store, *parcels: Parcel, **changes: Any) -> None:
+    """Write what attempts came to: delivered with a 200, or as the changes say."""
     usual: dict[str, Any] = {
-        "parcel": parcel,
         "standing": "delivered",
         "retries_used": 1,
         "next_attempt_at": None,
@@ -82,10 +84,10 @@ async def settle(store: Store, parcel: Parcel, **changes: Any) -> None:
         "last_error": None,
     }
     async with store.writing() as tx:
-        await deliveries.settle(tx, [Settlement(**usual | changes)])
+        await deliveries.settle(tx, [Settlement(parcel, **usual | changes) for parcel in parcels])
 
 
-async def log(store: Store, *made: Attempt) -> None:
+async def attempts_in(store: Store, *made: Attempt) -> None:
     async with store.writing() as tx:
         await deliveries.log(tx, made)
 

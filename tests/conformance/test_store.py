@@ -148,6 +148,35 @@ async def test_a_claimed_parcel_carries_all_that_an_attempt_needs(store: Store) 
     assert claimed == replace(put_in, lease="worker.9", leased_until=NOON + LEASE)
 
 
+@pytest.mark.parametrize("fairly", [False, True])
+async def test_nobody_who_is_crowded_gets_more(store: Store, *, fairly: bool) -> None:
+    ours, another, theirs = [await endpoint_in(store, account_id=name) for name in (ACCOUNT, ACCOUNT, NEIGHBOUR)]
+    for endpoint in (ours, another, theirs):
+        await deliveries_in(store, endpoint, 2)
+
+    async def found(crowded: Crowded) -> set[str]:
+        parcels = await claim(store, crowded=crowded, fairly=fairly)
+        async with store.writing() as tx:
+            await deliveries.release(tx, parcels, NOON)
+        return {parcel.endpoint_id for parcel in parcels}
+
+    assert await found(Crowded()) == {ours.id, another.id, theirs.id}
+    assert await found(Crowded(accounts=[ACCOUNT])) == {theirs.id}
+    assert await found(Crowded(endpoints=[ours.id])) == {another.id, theirs.id}
+    assert await found(Crowded(kinds=[(ours.id, "annotation.completed")])) == {another.id, theirs.id}
+    assert await found(Crowded(kinds=[(ours.id, "batch.failed")])) == {ours.id, another.id, theirs.id}
+
+
+async def test_behind_a_flood_everybody_else_is_found_every_other_time(store: Store) -> None:
+    flooded = await endpoint_in(store)
+    await deliveries_in(store, flooded, 300)
+    late = NOON + SECOND
+    neighbours = await delivery_in(store, await endpoint_in(store, account_id=NEIGHBOUR), created_at=late)
+    ours = await delivery_in(store, flooded, event_type="batch.completed", created_at=late)
+    assert not {ours.delivery_id, neighbours.delivery_id} & set(ids(await claim(store, late, limit=50)))
+    assert {ours.delivery_id, neighbours.delivery_id} < set(ids(await claim(store, late, limit=50, fairly=True)))
+
+
 async def test_no_endpoint_gets_more_than_its_share_and_a_crowded_one_nothing(store: Store) -> None:
     flood, calm, crowded = [await endpoint_in(store) for _ in range(3)]
     await deliveries_in(store, flood, 9)

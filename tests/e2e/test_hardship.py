@@ -42,17 +42,18 @@ async def test_however_much_is_due_a_process_holds_no_more_than_its_places(world
         for _ in range(3):
             await process.sweep.run()
         most = limits.places // 2  # one account leaves as much to the others
-        assert await leased(process) == len(process.in_hand) == most
+        assert await leased(process) == len(process.in_hand)
+        assert limits.parallel <= len(process.in_hand) <= most
         await until(lambda: len(receiver.calls) == 3 * limits.parallel // 4)  # of endpoints that nothing is known of
         await process.publish(a_submission())
-        assert len(process.in_hand) == most, "what is accepted now waits in the store"
+        assert len(process.in_hand) <= most, "what is accepted now waits in the store"
 
         def goes_on_within_bounds() -> bool:
             assert len(process.in_hand) <= most
             return len(receiver.calls) >= 5 * limits.places
 
         receiver.door.set()
-        await until(goes_on_within_bounds)
+        await until(goes_on_within_bounds, within_s=60)
     assert await leased(world) == 0, "and what was not sent is given back"
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from delivery.places import Limits
+from delivery.places import Limits, Terms
 from delivery.store import deliveries
 from tests.support.clock import NOON
 from tests.support.polling import until
@@ -26,14 +26,8 @@ async def test_what_a_dead_process_had_in_hand_is_sent_by_another_when_the_lease
     async with another(world, name="mortal", sending=False) as mortal:
         await mortal.publish()
         async with mortal.store.writing() as tx:
-            claimed = await deliveries.claim(
-                tx,
-                now=NOON,
-                until=NOON + timedelta(seconds=LEASE_S),
-                lease="mortal.1",
-                limit=10,
-                per_endpoint=10,
-            )
+            until = NOON + timedelta(seconds=LEASE_S)
+            claimed = await deliveries.claim(tx, "mortal.1", Terms(10, 10), now=NOON, until=until)
         assert len(claimed) == 1  # and it is never heard of again
 
     await world.later(LEASE_S - 1)

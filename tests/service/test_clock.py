@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Self
 
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -20,10 +21,10 @@ A_LITTLE = timedelta(seconds=5)
 def _wrong_by_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this machine's clock be wrong."""
 
-    class Wrong:
-        @staticmethod
-        def now(zone: tzinfo) -> datetime:
-            return datetime.now(zone) + timedelta(hours=7)
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(hours=7)
 
     monkeypatch.setattr("service.clock.datetime", Wrong)
 

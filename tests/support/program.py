@@ -64,6 +64,10 @@ class Running:
         return self.err_file.read_text()
 
     @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    @property
     def listens(self) -> bool:
         """Whether the service has taken its address."""
         return "Listening on " in self.out
@@ -126,10 +130,10 @@ class Program:
     async def serving(self, *words: str, **settings: str) -> AsyncIterator[Running]:
         """Run the service; it is ready when the block begins."""
         async with self.running("serve", *words, **settings) as service:
-            await until(lambda: service.listens or service.process.poll() is not None, within_s=60, every_s=0.05)
-            assert service.process.poll() is None, service.err
+            await until(lambda: service.listens or service.ended, within_s=_PATIENCE_S, every_s=0.05)
+            assert not service.ended, service.err
             service.url = service.out.rpartition("Listening on ")[2].strip()
-            await until(lambda: _ready(service.url), within_s=60, every_s=0.05)
+            await until(lambda: _ready(service.url), within_s=_PATIENCE_S, every_s=0.05)
             self.settings["URL"] = service.url
             yield service
 
