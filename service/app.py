@@ -24,6 +24,7 @@ from service.api.docs import page
 from service.api.openapi import describe
 from service.api.operations import DOCS, OPENAPI
 from service.api.shapes import PageQuery
+from service.dashboard import pages, sign_in
 from service.middleware import adorn, answered, authenticated, observed
 from service.runtime import Runtime
 
@@ -40,7 +41,6 @@ OPERATIONS = (
 # fmt: off
 #: What the API answers: method, path, handler, need, summary; then what it takes (body, or query of a GET) and gives.
 API = (
-    Route("GET", "/", operations.home, "anyone", "To the documentation", status=302),
     Route("GET", "/api/docs", operations.docs, "anyone", "The API for people", media="text/html"),
     Route("GET", "/api/openapi.json", operations.openapi, "anyone", "The API for programs"),
 
@@ -53,9 +53,9 @@ API = (
     Route("GET", "/api/event-types", event_types.browse, "account", "List event types", gives=event_types.EventTypes),
 
     Route("POST", "/api/events", publishing.publish, "publish", "Publish an event",
-          publishing.Publication, publishing.Accepted, 202),
+          publishing.Publication, publishing.Accepted, 202, by_event=True),
     Route("POST", "/api/events/batch", publishing.publish_batch, "publish", "Publish up to 1,000 events",
-          publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH),
+          publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH, by_event=True),
     Route("GET", "/api/events", events.browse, "manage", "List events", events.EventQuery, events.Events),
     Route("GET", "/api/events/{id}", events.find, "manage", "Show an event", gives=events.Event),
     Route("GET", "/api/listen", listen.listen, "manage", "Stream events as signed deliveries",
@@ -101,10 +101,19 @@ API = (
 )
 # fmt: on
 
+#: What people see in a browser; not part of the API's description.
+DASHBOARD = (
+    Route("GET", "/", sign_in.home, "visitor", "Who is signed in", media="text/html"),
+    Route("GET", "/sign-in", sign_in.ask, "visitor", "The form", media="text/html"),
+    Route("POST", "/sign-in", sign_in.sign_in, "anyone", "Begin a session"),
+    Route("POST", "/sign-out", sign_in.sign_out, "visitor", "End it"),
+    Route("GET", "/static/hookline.css", pages.stylesheet, "anyone", "How pages look", media="text/css"),
+)
+
 
 def build_app(runtime: Runtime) -> web.Application:
     """Make the application that the roles of this process call for: the API, or only what operators ask."""
-    routes = (*OPERATIONS, *API) if "api" in runtime.roles else OPERATIONS
+    routes = (*OPERATIONS, *API, *DASHBOARD) if "api" in runtime.roles else OPERATIONS
     app = web.Application(middlewares=[observed, answered, authenticated])
     app[RUNTIME] = runtime
     app[NEEDS] = {}

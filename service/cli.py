@@ -18,6 +18,7 @@ from service.commands.listen import listen
 from service.commands.migrate import migrate
 from service.commands.publish import publish, trigger
 from service.commands.replay import replay
+from service.commands.secrets import secrets
 from service.commands.serve import serve
 from service.commands.situation import Situation
 from service.commands.troubles import explain
@@ -52,6 +53,7 @@ for command in (
     retry,
     replay,
     dead_letters,
+    secrets,
     doctor,
 ):
     hookline.add_command(command)

@@ -90,6 +90,24 @@ users = Table(
     Column("created_at", Moment, nullable=False),
 )
 
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("user_id", ForeignKey("users.id"), nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
+    comment="who is logged in; a session that has ended has no row",
+)
+
+login_tries = Table(
+    "login_tries",
+    metadata,
+    Column("subject", String(64), primary_key=True, comment="SHA-256 of an e-mail address, or of a client's address"),
+    Column("tries", Integer, nullable=False, comment="wrong passwords since then"),
+    Column("since", Moment, nullable=False, index=True),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

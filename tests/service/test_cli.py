@@ -320,7 +320,7 @@ async def test_doctor_finds_nothing_wrong_with_a_good_configuration(program: Pro
     await program.run("bootstrap", "--email", EMAIL, "--password", PASSWORD)
     done = await program.run("doctor", "--json")
     levels = {finding["subject"]: finding["level"] for finding in done.json}
-    assert levels == dict.fromkeys(("settings", "keys", "database", "schema", "clock", "bus"), "ok") | {
+    assert levels == dict.fromkeys(("settings", "keys", "database", "schema", "clock", "secrets", "bus"), "ok") | {
         "egress": "warn"
     }
 
