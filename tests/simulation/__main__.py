@@ -41,7 +41,7 @@ def _many(seeds: range, jobs: int) -> int:
     began = time.monotonic()
     failed = done = 0
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        for result in pool.imap(simulate, seeds, chunksize=10):
+        for result in pool.imap_unordered(simulate, seeds, chunksize=5):
             done += 1
             if result.violations:
                 failed += 1

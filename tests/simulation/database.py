@@ -159,6 +159,7 @@ class Connection:
         """Close without a word: what was not committed is undone."""
         if self._connection is not None:
             self._connection = None
+            self._conn.rollback()  # an open cursor would keep the file locked for as long as there is a reference to it
             self._conn.close()
             self._database.free()
 

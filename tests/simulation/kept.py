@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from delivery.domain.catalogue import TEST_TYPE
+from delivery.domain.catalogue import OPERATIONAL, TEST_TYPE
 from tests.simulation.history import Row
 from tests.simulation.publishers import BAD, submission_of
 
@@ -75,6 +75,8 @@ def _endpoints_before(world: "World", commit: int) -> Iterator[Row]:
 def _wants(endpoint: Row, event: Mapping[str, Any]) -> bool:
     if endpoint["account_id"] != event["account_id"] or not endpoint["active"] or endpoint["deleted_at"]:
         return False
+    if event["type"] in OPERATIONAL:
+        return event["type"] in endpoint["events"]
     family = event["type"].partition(".")[0] + ".*"
     return any(name in ("*", family, event["type"]) for name in endpoint["events"])
 
