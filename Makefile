@@ -9,7 +9,7 @@ SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench lock clean packages
+.PHONY: help demo run test check format fuzz bench lock clean packages
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ lint: .venv/dev
 format: .venv/dev ## put the code into its form
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+fuzz: packages .venv/dev ## ask the API whatever its description allows, for longer, by chance (EXAMPLES=200 SEED=...)
+	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "SEED=$$seed"; \
+	FUZZ_SEED=$$seed FUZZ_EXAMPLES=$${EXAMPLES:-200} $(BIN)/pytest -q -n 2 tests/fuzz
 
 bench: packages .venv/dev ## deliveries per second, beside the bare HTTP client of the same run
 	$(BIN)/python -m tests.benchmarks.throughput
