@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from service.api.calls import Route
 from service.app import API
 from tests.service.house import Account, Answer, open_house
 from tests.support.receiver import receiving
@@ -137,21 +138,29 @@ class Accounts(RuleBasedStateMachine):
 
     # -- reaching for what is there ------------------------------------------------------------------------------------
 
-    @rule(who=CUSTOMERS, route=st.sampled_from(ROUTES), chance=CHANCE)
-    def reach_for(self, who: int, route: Any, chance: int) -> None:
-        customer, noun = self._customers[who], route.path.split("/")[2]
+    @rule(who=CUSTOMERS, noun=st.sampled_from(NOUNS), chance=CHANCE)
+    def reach_for_something(self, who: int, noun: str, chance: int) -> None:
         found = self._any_of(noun, chance)
-        if found is None:
-            return
-        owner, one = found
+        routes = [route for route in ROUTES if route.path.split("/")[2] == noun]
+        if found is not None:
+            self._reach_for(self._customers[who], routes[chance % len(routes)], *found)
+
+    @rule(who=CUSTOMERS, chance=CHANCE)
+    def reach_for_everything_of_others(self, who: int, chance: int) -> None:
+        for route in ROUTES:
+            found = self._any_of(route.path.split("/")[2], chance)
+            if found is not None and found[0] is not self._customers[who]:
+                self._reach_for(self._customers[who], route, *found)
+
+    def _reach_for(self, customer: Customer, route: Route, owner: Customer, one: str) -> None:
         body: dict[str, Any] | None = None if route.method == "GET" else {}
         answer = self._call(customer, route.method, route.path.replace("{id}", one), json=body)
         if owner is not customer:
             assert (answer.status, answer.code) == (404, "not_found")
         else:
             assert answer.status != 404
-            if route.method == "DELETE" and noun == "webhooks":
-                customer.has[noun].remove(one)
+            if route.method == "DELETE" and one in customer.has["webhooks"]:
+                customer.has["webhooks"].remove(one)
         self._run(self._house.quiet())
 
     @rule(who=CUSTOMERS, chance=CHANCE, name=st.sampled_from(["webhook_id", "event_id", "q", "job_id"]))
