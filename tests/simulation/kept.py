@@ -127,7 +127,7 @@ def schedule(world: "World", delivery: Row) -> tuple[int, ...]:
 
 
 def rotation_loses_nothing(world: "World") -> Iterator[str]:
-    """A receiver whose one secret is among the valid ones takes in the end what it would only refuse for its signature."""
+    """What only its signature could be refused for is taken by a receiver whose one secret is a valid one."""
     for row in _deliveries(world):
         calls = world.history.calls_of(row["id"])
         if row["standing"] != "failed" or row["event_type"] == TEST_TYPE or len(schedule(world, row)) < 5:
