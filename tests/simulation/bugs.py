@@ -158,5 +158,22 @@ def send_what_was_never_committed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Courier, "book", book)
 
 
-#: Each mistake, and the invariants by one of which it may be told.
-PLANTED: dict[Plant, tuple[str, ...]] = {}
+#: Each mistake, and the promises by one of which it is to be found.
+PLANTED: dict[Plant, tuple[str, ...]] = {
+    settle_without_looking_at_the_lease: ("a lease is respected", "states change as in the picture"),
+    forget_how_many_may_go_to_one_endpoint: ("limits hold",),
+    send_to_the_endpoint_as_it_was_first_seen: ("sent to where the endpoint is, signed with its secret",),
+    send_without_asking_whose_it_is: ("who sends has the lease",),
+    lease_for_less_than_a_request_takes: ("never twice at a time",),
+    lease_for_ever: ("nothing is stuck",),
+    let_a_retry_by_hand_eat_from_the_schedule: ("the row counts what was made",),
+    lose_the_time_of_the_next_attempt: ("nothing is stuck",),
+    retry_too_early: ("never before its time",),
+    ignore_how_long_a_receiver_asks_to_wait: ("planned as promised", "never before its time"),
+    sign_with_the_old_secret_first: ("sent to where the endpoint is, signed with its secret",),
+    look_for_duplicates_in_all_accounts: ("what was accepted is there once",),
+    count_no_attempts: ("the row counts what was made",),
+    send_what_was_never_committed: ("who sends has the lease", "the wire shows what the log says"),
+    never_try_the_old_secret: ("a valid secret is not refused to the end",),
+    drop_the_log_when_the_database_is_away: ("the wire shows what the log says",),
+}
