@@ -44,7 +44,7 @@ def _many(seeds: range, jobs: int) -> int:
             if result.violations:
                 failed += 1
                 _tell(result)
-            if done % 250 == 0 or done == len(seeds):
+            if done % 100 == 0 or done == len(seeds):
                 passed = time.monotonic() - began
                 print(f"{done} seeds, {failed} failed, {passed:.0f} s ({passed / done * 1000:.0f} ms each)", flush=True)
     return 1 if failed else 0
