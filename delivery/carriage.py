@@ -1,4 +1,4 @@
-"""One delivery's next attempt: the request, a second one where a rotation calls for it, and the verdict."""
+"""One delivery's next attempt: the request, further ones where a rotation calls for them, and the verdict."""
 
 from collections.abc import Sequence
 
@@ -22,10 +22,7 @@ class Carriage:
 
     async def carry(self, parcel: Parcel, cleared: Cleared) -> Entry:
         """Make the attempt; return what is to be written of it."""
-        attempts = [await self._attempt(parcel, cleared.endpoint, cleared.secrets, parcel.trigger, 1)]
-        if len(cleared.secrets) > 1 and _refused_signature(attempts[0].outcome):
-            older_first = cleared.secrets[::-1]
-            attempts.append(await self._attempt(parcel, cleared.endpoint, older_first, "rotation", 2))
+        attempts = await self._requests(parcel, cleared)
         now = self._around.clock.now()
         verdict = decide(
             parcel,
@@ -36,6 +33,19 @@ class Carriage:
             spread=self._around.luck.random(),
         )
         return Entry(parcel, verdict, now, attempts, cleared.endpoint)
+
+    async def _requests(self, parcel: Parcel, cleared: Cleared) -> Sequence[Attempt]:
+        """Send it, signed with the newest secret; while the signature is refused, at once again with the one before."""
+        attempts: list[Attempt] = []
+        for secret in dict.fromkeys(cleared.secrets):
+            if attempts and (not _refused_signature(attempts[-1].outcome) or self._around.clock.now() > cleared.until):
+                break
+            others = [other for other in cleared.secrets if other != secret]
+            trigger = "rotation" if attempts else parcel.trigger
+            attempts.append(
+                await self._attempt(parcel, cleared.endpoint, (secret, *others), trigger, len(attempts) + 1)
+            )
+        return attempts
 
     async def _attempt(
         self, parcel: Parcel, endpoint: Endpoint, secrets: Sequence[str], trigger: Trigger, nth: int

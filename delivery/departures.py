@@ -6,8 +6,8 @@ one query, and whatever a customer changed holds from the next attempt on, in ev
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from cachetools import LRUCache
 
@@ -22,14 +22,20 @@ from delivery.store.engine import Store, Transaction
 from delivery.telemetry import warn
 
 _REMEMBERED_ENDPOINTS = 4096
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """Go: the endpoint as it is now and its valid secrets, open, newest first."""
+    """Go: the endpoint as it is now and its valid secrets, open, newest first.
+
+    One delivery can take several requests while a secret changes; none of them starts after ``until``, or it could
+    outlast the lease.
+    """
 
     endpoint: Endpoint
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
+    until: datetime = _FOREVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ Decision = Cleared | Lapsed | Held | Grounded
 
 
 class Departures:
-    """Clears parcels for sending. ``longest_s`` is the longest that sending one can take."""
+    """Clears parcels for sending. ``longest_s`` is the longest that sending one can take: two slow requests."""
 
     def __init__(self, store: Store, ring: KeyRing, clock: Clock, *, longest_s: float) -> None:
         self._store = store
@@ -115,8 +121,9 @@ class Departures:
     def _open(self, endpoint: Endpoint, now: datetime) -> Decision:
         valid = [s for s in endpoint.secrets if s.expires_at is None or s.expires_at > now]
         try:
-            return Cleared(endpoint, tuple(self._ring.open(s.sealed, owner=endpoint.id) for s in valid))
+            secrets = tuple(self._ring.open(s.sealed, owner=endpoint.id) for s in valid)
         except UnreadableSecretError as error:
             # a master key is missing from the ring: an operator's mistake, which must not cost a customer a delivery
             warn("secret.unreadable", endpoint_id=endpoint.id, error=str(error))
             return Lapsed()
+        return Cleared(endpoint, secrets, until=now + self._longest / 2)

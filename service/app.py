@@ -16,6 +16,7 @@ from service.api import (
     login,
     operations,
     publishing,
+    replays,
     webhooks,
 )
 from service.api.calls import NEEDS, RUNTIME, Route, serving
@@ -23,6 +24,7 @@ from service.api.docs import page
 from service.api.openapi import describe
 from service.api.operations import DOCS, OPENAPI
 from service.api.shapes import PageQuery
+from service.dashboard import pages, sign_in
 from service.middleware import adorn, answered, authenticated, observed
 from service.runtime import Runtime
 
@@ -39,39 +41,40 @@ OPERATIONS = (
 # fmt: off
 #: What the API answers: method, path, handler, need, summary; then what it takes (body, or query of a GET) and gives.
 API = (
-    Route("GET", "/", operations.home, "anyone", "To the documentation", status=302),
     Route("GET", "/api/docs", operations.docs, "anyone", "The API for people", media="text/html"),
     Route("GET", "/api/openapi.json", operations.openapi, "anyone", "The API for programs"),
 
-    Route("POST", "/api/auth/login", login.log_in, "anyone", "Log in", login.Credentials, login.Session),
+    Route("POST", "/api/auth/login", login.log_in, "anyone", "Log in", login.Credentials, login.Session,
+          refuses=(401, 429)),
 
     Route("GET", "/api/keys", keys.browse, "person", "List API keys", PageQuery, keys.Keys),
-    Route("POST", "/api/keys", keys.create, "person", "Make an API key", keys.NewKey, keys.MadeKey, 201),
+    Route("POST", "/api/keys", keys.create, "person", "Make an API key", keys.NewKey, keys.MadeKey, 201,
+          refuses=(403,)),
     Route("DELETE", "/api/keys/{id}", keys.revoke, "person", "Revoke an API key", status=204),
 
     Route("GET", "/api/event-types", event_types.browse, "account", "List event types", gives=event_types.EventTypes),
 
     Route("POST", "/api/events", publishing.publish, "publish", "Publish an event",
-          publishing.Publication, publishing.Accepted, 202),
+          publishing.Publication, publishing.Accepted, 202, by_event=True, refuses=(429,)),
     Route("POST", "/api/events/batch", publishing.publish_batch, "publish", "Publish up to 1,000 events",
-          publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH),
+          publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH, by_event=True, refuses=(429,)),
     Route("GET", "/api/events", events.browse, "manage", "List events", events.EventQuery, events.Events),
     Route("GET", "/api/events/{id}", events.find, "manage", "Show an event", gives=events.Event),
     Route("GET", "/api/listen", listen.listen, "manage", "Stream events as signed deliveries",
-          listen.ListenQuery, listen.Heard, media="text/event-stream"),
+          listen.ListenQuery, listen.Heard, media="text/event-stream", refuses=(422,)),
 
     Route("GET", "/api/webhooks", webhooks.browse, "manage", "List webhooks", PageQuery, webhooks.Webhooks),
     Route("POST", "/api/webhooks", webhooks.create, "manage", "Register a webhook",
-          webhooks.NewWebhook, webhooks.WebhookWithSecret, 201),
+          webhooks.NewWebhook, webhooks.WebhookWithSecret, 201, refuses=(422,)),
     Route("GET", "/api/webhooks/{id}", webhooks.find, "manage", "Show a webhook", gives=webhooks.Webhook),
     Route("PATCH", "/api/webhooks/{id}", webhooks.change, "manage", "Change a webhook",
-          webhooks.WebhookChanges, webhooks.Webhook),
+          webhooks.WebhookChanges, webhooks.Webhook, refuses=(422,)),
     Route("DELETE", "/api/webhooks/{id}", webhooks.remove, "manage", "Delete a webhook", status=204),
     Route("POST", "/api/webhooks/{id}/rotate", webhooks.rotate, "manage", "Rotate the signing secret",
-          webhooks.Rotation, webhooks.WebhookWithSecret),
+          webhooks.Rotation, webhooks.WebhookWithSecret, refuses=(422,)),
     Route("POST", "/api/webhooks/{id}/test", webhooks.test, "manage", "Send a signed sample now",
-          gives=webhooks.TestAttempt),
-    Route("GET", "/api/webhooks/{id}/deliveries", webhooks.log, "manage", "List a webhook's deliveries",
+          gives=webhooks.TestAttempt, refuses=(409,)),
+    Route("GET", "/api/webhooks/{id}/deliveries", webhooks.show_log, "manage", "List a webhook's deliveries",
           deliveries.OfWebhookQuery, deliveries.Deliveries),
 
     Route("GET", "/api/deliveries", deliveries.browse, "manage", "List deliveries",
@@ -79,9 +82,16 @@ API = (
     Route("GET", "/api/deliveries/{id}", deliveries.find, "manage", "Show a delivery and its attempts",
           gives=deliveries.DeliveryInFull),
     Route("POST", "/api/deliveries/{id}/retry", deliveries.retry, "manage", "Make one attempt now",
-          gives=deliveries.Delivery, status=202),
+          gives=deliveries.Delivery, status=202, refuses=(409,)),
     Route("POST", "/api/deliveries/{id}/cancel", deliveries.cancel, "manage", "End a delivery that has not ended",
-          gives=deliveries.Delivery),
+          gives=deliveries.Delivery, refuses=(409,)),
+
+    Route("GET", "/api/replays", replays.browse, "manage", "List replays", PageQuery, replays.Replays),
+    Route("POST", "/api/replays", replays.start, "manage", "Send once more what a filter finds, or count it",
+          replays.NewReplay, replays.PlannedReplay, 202),
+    Route("GET", "/api/replays/{id}", replays.find, "manage", "Show how far a replay is",
+          gives=replays.ReplayInFull),
+    Route("DELETE", "/api/replays/{id}", replays.stop, "manage", "Stop a replay", gives=replays.Replay),
 
     Route("GET", "/api/dead-letters", dead_letters.browse, "operate", "List dead letters",
           PageQuery, dead_letters.DeadLetters),
@@ -93,10 +103,19 @@ API = (
 )
 # fmt: on
 
+#: What people see in a browser; not part of the API's description.
+DASHBOARD = (
+    Route("GET", "/", sign_in.home, "visitor", "Who is signed in", media="text/html"),
+    Route("GET", "/sign-in", sign_in.ask, "visitor", "The form", media="text/html"),
+    Route("POST", "/sign-in", sign_in.sign_in, "anyone", "Begin a session"),
+    Route("POST", "/sign-out", sign_in.sign_out, "visitor", "End it"),
+    Route("GET", "/static/hookline.css", pages.stylesheet, "anyone", "How pages look", media="text/css"),
+)
+
 
 def build_app(runtime: Runtime) -> web.Application:
     """Make the application that the roles of this process call for: the API, or only what operators ask."""
-    routes = (*OPERATIONS, *API) if "api" in runtime.roles else OPERATIONS
+    routes = (*OPERATIONS, *API, *DASHBOARD) if "api" in runtime.roles else OPERATIONS
     app = web.Application(middlewares=[observed, answered, authenticated])
     app[RUNTIME] = runtime
     app[NEEDS] = {}

@@ -1,11 +1,14 @@
 """The front door: one listening socket, answered by excuses until the house is open, and by the house from then on."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
+from service.connections import USUAL, Connection, Patience
+from service.headers import protect
 from service.trouble import Trouble
 
 _BACKLOG = 1024
@@ -18,10 +21,15 @@ _GRACE_S = 3.0
 
 
 class Front:
-    """Serves a socket. What connects while nobody answers waits in it; nothing is turned away in between."""
+    """Serves a socket. What connects while nobody answers waits in it; nothing is turned away in between.
 
-    def __init__(self, listener: socket.socket) -> None:
+    Requests that are open at the end have ``grace_s``, at most a few seconds.
+    """
+
+    def __init__(self, listener: socket.socket, patience: Patience = USUAL, *, grace_s: float = _GRACE_S) -> None:
         self._listener = listener
+        self._patience = patience
+        self._grace_s = min(grace_s, _GRACE_S)
         self._why = "The service is starting"
         self._excuses = AsyncExitStack()
 
@@ -35,6 +43,7 @@ class Front:
         app = web.Application()
         app.router.add_get("/healthz", self._alive)
         app.router.add_route("*", "/{path:.*}", self._not_ready)
+        app.on_response_prepare.append(_protect)
         async with self._excuses:
             await self._excuses.enter_async_context(self._answering(app))
             yield
@@ -48,13 +57,18 @@ class Front:
 
     @asynccontextmanager
     async def _answering(self, app: web.Application) -> AsyncIterator[None]:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_S, auto_decompress=False)
+        runner = web.AppRunner(app, shutdown_timeout=self._grace_s)
         await runner.setup()
+        server = runner.server
+        assert server is not None  # it was just set up
+        # a copy, because what listens closes what it is given
+        listening = await asyncio.get_running_loop().create_server(
+            lambda: Connection(server, self._patience), sock=self._listener.dup(), backlog=_BACKLOG
+        )
         try:
-            # a copy, because the server closes what it is given
-            await web.SockSite(runner, self._listener.dup(), backlog=_BACKLOG).start()
             yield
         finally:
+            listening.close()
             await runner.cleanup()
 
     async def _alive(self, _: web.Request) -> web.Response:
@@ -63,6 +77,10 @@ class Front:
     async def _not_ready(self, _: web.Request) -> web.Response:
         body = {"status": "not ready", "checks": {"start": self._why}, "error": self._why, "code": "not_ready"}
         return web.json_response(body, status=503, headers={"Retry-After": "1"})
+
+
+async def _protect(request: web.Request, response: web.StreamResponse) -> None:
+    protect(response, https=request.secure)
 
 
 class CannotListenError(Trouble):

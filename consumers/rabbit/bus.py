@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import SupportsFloat
 
 from aio_pika.abc import AbstractConnection
 
@@ -27,9 +28,6 @@ _WATCH_S = 15.0
 
 #: Between two sessions of a consumer that lost its channel.
 _PAUSE_S = 0.5
-
-#: How long the end may take; what is not settled then is delivered again.
-_GRACE_S = 15.0
 
 
 class RabbitBus:
@@ -57,8 +55,11 @@ class RabbitBus:
         await self._publisher.publish(message)
 
     @asynccontextmanager
-    async def running(self, *, consume: bool = True) -> AsyncIterator[None]:
-        """Keep the bus open. The broker need not be there; it is waited for, at the start and at any time."""
+    async def running(self, *, consume: bool = True, grace_s: SupportsFloat = 15.0) -> AsyncIterator[None]:
+        """Keep the bus open. The broker need not be there; it is waited for, at the start and at any time.
+
+        What is not settled within ``grace_s`` of the end is delivered again.
+        """
         self._stopping.clear()
         consuming = asyncio.create_task(self._consume()) if consume else None
         try:
@@ -70,7 +71,7 @@ class RabbitBus:
             if consuming is not None:
                 if not self._sessions:
                     consuming.cancel()
-                await asyncio.wait({consuming}, timeout=_GRACE_S)
+                await asyncio.wait({consuming}, timeout=float(grace_s))
                 consuming.cancel()
                 await asyncio.gather(consuming, return_exceptions=True)
             await self._publisher.close()

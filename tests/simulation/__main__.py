@@ -1,7 +1,7 @@
 """Run seeds of the simulation.
 
-    python -m tests.simulation --seeds 10000 [--from N] [--jobs 2]
-    python -m tests.simulation --seed N --trace
+python -m tests.simulation --seeds 10000 [--from N] [--jobs 2]
+python -m tests.simulation --seed N --trace
 """
 
 import argparse
@@ -29,7 +29,9 @@ def main() -> int:
 
 def _one(seed: int, *, aloud: bool) -> int:
     result = simulate(seed, print if aloud else None)
-    print(f"seed {seed}: {result.steps} steps, {result.virtual_s:.0f} s in {result.real_s:.2f} s, story {result.digest[:16]}")
+    print(
+        f"seed {seed}: {result.steps} steps, {result.virtual_s:.0f} s in {result.real_s:.2f} s, story {result.digest[:16]}"
+    )
     for violation in result.violations:
         print(f"  {violation}")
     return 1 if result.violations else 0

@@ -266,9 +266,7 @@ class Channel:
         self._last_tag += 1
         item.comings += 1
         self.held[self._last_tag] = item
-        properties = SimpleNamespace(
-            message_id=item.message_id, headers=item.headers, content_type=item.content_type
-        )
+        properties = SimpleNamespace(message_id=item.message_id, headers=item.headers, content_type=item.content_type)
         self._on_its_way.append(
             SimpleNamespace(
                 header=SimpleNamespace(properties=properties),

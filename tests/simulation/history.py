@@ -93,9 +93,7 @@ class History:
     @property
     def next_wake(self) -> datetime | None:
         """When the store wants attention next."""
-        (text,) = self._connection.execute(
-            "SELECT min(wake_at) FROM deliveries WHERE wake_at IS NOT NULL"
-        ).fetchone()
+        (text,) = self._connection.execute("SELECT min(wake_at) FROM deliveries WHERE wake_at IS NOT NULL").fetchone()
         return _moment(text)
 
     def attempts_of(self, delivery_id: str) -> list[Row]:

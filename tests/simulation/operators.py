@@ -149,5 +149,3 @@ class Operators:
             else:
                 return True
         return False
-
-

@@ -99,7 +99,7 @@ class Process:
         policy = EgressPolicy()
         wire: Any = Wire(self.life, self.watch, self.luck, door, on_call)
         webhook = WebhookDestination(wire, policy, attempt_timeout=self.settings.attempt_timeout)
-        outside = Outside(self.name, around, self._store, policy, {"webhook": webhook})
+        outside = Outside(self.name, around, self._store, policy, {"webhook": webhook}, self.settings.grace_period)
         self._begin(self._live(outside, calm)).add_done_callback(self._note_end)
 
     def stop(self) -> None:

@@ -68,7 +68,7 @@ async def _run(path: Path, scenario: Scenario, story: Story) -> tuple[Violation,
 @cache
 def _fast_folder() -> Path:
     """Where files are memory, if there is such a place."""
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")
     return memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
 
 

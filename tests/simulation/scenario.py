@@ -154,7 +154,9 @@ def _publications(luck: Random, span: float) -> list[Publication]:
         )
         made.append(first)
         if luck.random() < 0.3:  # once more, by any way, soon after or much later
-            made.append(_changed(first, at=first.at + luck.choice((0.0, 0.01, 30.0)), route=luck.choice(("api", "bus"))))
+            made.append(
+                _changed(first, at=first.at + luck.choice((0.0, 0.01, 30.0)), route=luck.choice(("api", "bus")))
+            )
         if luck.random() < 0.2:  # somebody else's event of the same name
             other = ACCOUNTS[1 - ACCOUNTS.index(first.account)]
             made.append(_changed(first, account=other, at=first.at + luck.choice((0.0, 5.0))))

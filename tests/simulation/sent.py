@@ -80,7 +80,10 @@ def _departures(world: "World") -> Iterator[tuple[Call, float]]:
         looked = before.began if before is not None and followed else call.began
         last[call.task] = call
         troubled = looked < world.scenario.trouble_until + 2 * world.scenario.trouble_s
-        yield call, looked - (3 * world.scenario.trouble_s if world.scenario.trouble_share and troubled else 0) - _GLANCE_S
+        yield (
+            call,
+            looked - (3 * world.scenario.trouble_s if world.scenario.trouble_share and troubled else 0) - _GLANCE_S,
+        )
 
 
 def _in_force(versions: Sequence[Version], since: float, until: float) -> list[Version]:

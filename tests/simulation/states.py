@@ -16,7 +16,9 @@ def as_in_the_picture(world: "World") -> Iterator[str]:
         if versions[0]["standing"] != "pending" or versions[0]["wake_at"] is None:
             yield f"{versions[0]['id']} began as {versions[0]['standing']}, due {versions[0]['wake_at']}"
         for version in versions:
-            if version["wake_at"] is None and (version["standing"] == "pending" or version["lease"] or version["asked"]):
+            if version["wake_at"] is None and (
+                version["standing"] == "pending" or version["lease"] or version["asked"]
+            ):
                 yield f"{version['id']} is {version['standing']} and due at no time"
         for before, after in pairwise(versions):
             if not _may_follow(before, after):
@@ -31,7 +33,7 @@ def _may_follow(before: Version, after: Version) -> bool:
             return True
         case "pending", ("delivered" | "failed"):
             return before["lease"] is not None
-        case ("failed" | "cancelled"), ("delivered" | "failed"):  # an attempt by hand
+        case (("failed" | "cancelled"), ("delivered" | "failed")):  # an attempt by hand
             return before["lease"] is not None and before["asked"] is not None
     return False
 

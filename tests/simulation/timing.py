@@ -54,7 +54,9 @@ def planned_as_promised(world: "World") -> Iterator[str]:
             started = step.attempt["started_at"]
             earliest = max(started + timedelta(seconds=step.wait_s), started + step.asked)
             ended = started + timedelta(milliseconds=step.attempt["total_ms"])
-            latest = max(started + timedelta(seconds=step.wait_s * _PROMISED), ended + step.asked + timedelta(seconds=12))
+            latest = max(
+                started + timedelta(seconds=step.wait_s * _PROMISED), ended + step.asked + timedelta(seconds=12)
+            )
             if not earliest - _GRAIN <= step.planned <= latest + _GRAIN:
                 yield f"{delivery_id} #{step.attempt['number']} of {started}: next planned for {step.planned}"
 

@@ -71,7 +71,9 @@ class Troubles:
 
     def _meet_outage(self, now: float, life: Life) -> None:
         for outage in self.outages:
-            if outage.start <= now < outage.end and (not outage.victims or life.name.partition("-")[0] in outage.victims):
+            if outage.start <= now < outage.end and (
+                not outage.victims or life.name.partition("-")[0] in outage.victims
+            ):
                 self.met += 1
                 _fail(outage.how)
 

@@ -86,9 +86,7 @@ class Wire:
         """Make a request, as aiohttp would."""
         assert not allow_redirects
         loop = asyncio.get_running_loop()
-        call = Call(
-            self._life, asyncio.current_task(), str(url), dict(headers), data, loop.time(), self._clock.now()
-        )
+        call = Call(self._life, asyncio.current_task(), str(url), dict(headers), data, loop.time(), self._clock.now())
         self._on_call(call)
         try:
             async with asyncio.timeout(timeout.total):

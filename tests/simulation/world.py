@@ -69,7 +69,9 @@ class World:
         """Start a process on a machine, under a name that was never used before."""
         generation = sum(name.partition("-")[0] == f"p{slot}" for name in self.processes)
         name = f"p{slot}-{generation}"
-        process = Process(name, self._settings(), self.watches[slot], Random(f"{name} {self.scenario.seed}"), self.database)
+        process = Process(
+            name, self._settings(), self.watches[slot], Random(f"{name} {self.scenario.seed}"), self.database
+        )
         process.life.on_end = lambda: self._on_death(process)
         self.processes[name] = process
         self.slots[slot : slot + 1] = [process]
