@@ -3,13 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # the servers, and the programs that the documents' own commands use
-PACKAGES := rabbitmq-server postgresql curl openssl
+PACKAGES := rabbitmq-server postgresql curl openssl libfaketime
 WORKERS ?= 4
 SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format fuzz bench lock clean packages
+.PHONY: help demo run test faults hostile fuzz check audit format bench lock clean packages
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -34,9 +34,18 @@ lint: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+audit: .venv/dev ## known vulnerabilities of what is locked; says so where the list cannot be reached
+	@$(BIN)/python -m tests.security.audit
+
 format: .venv/dev ## put the code into its form
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+faults: packages .venv/dev ## real faults under load, and the table of what was published, received, repeated, lost
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/faults
+
+hostile: packages .venv/dev ## hostile URLs, addresses, names, headers and receivers, with a table of what held
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/hostile
 
 fuzz: packages .venv/dev ## ask the API whatever its description allows, for longer, by chance (EXAMPLES=200 SEED=...)
 	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "SEED=$$seed"; \

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, SupportsFloat
 
 from consumers.health import Health, Survey
 from consumers.memory import MemoryBus
@@ -24,8 +24,11 @@ class Bus(Protocol):
         """
         ...
 
-    def running(self, *, consume: bool = True) -> AbstractAsyncContextManager[None]:
-        """Keep the bus open; with ``consume``, take in what comes. At the end, what is in hand is settled."""
+    def running(self, *, consume: bool = True, grace_s: SupportsFloat = 15.0) -> AbstractAsyncContextManager[None]:
+        """Keep the bus open; with ``consume``, take in what comes. At the end, what is in hand is settled.
+
+        That has ``grace_s``, which is asked then.
+        """
         ...
 
     def health(self) -> Sequence[Health]:

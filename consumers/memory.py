@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import SupportsFloat
 
 from consumers.consumer import Taker
 from consumers.families import UnroutedConsumer, consumers
@@ -58,13 +59,13 @@ class MemoryBus:
                 self._waiting[taker.queue] -= 1
 
     @asynccontextmanager
-    async def running(self, *, consume: bool = True) -> AsyncIterator[None]:
+    async def running(self, *, consume: bool = True, grace_s: SupportsFloat = 15.0) -> AsyncIterator[None]:
         """Consume while the block is open; what was handed in before it is left is still settled."""
         self._stopping.clear()
         async with AsyncExitStack() as stack:
             for taker in self._takers if consume else ():
                 desk = Gatherer[Message, None](partial(self._settle, taker))
-                self._desks[taker.name] = await stack.enter_async_context(desk.running())
+                self._desks[taker.name] = await stack.enter_async_context(desk.running(grace_s=grace_s))
                 self._waiting[taker.queue] = 0
                 self._board.post(taker.name)
                 self._board.clear("start", taker.name)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import assert_never
+from typing import SupportsFloat, assert_never
 
 from delivery.carriage import Carriage
 from delivery.departures import Cleared, Decision, Grounded, Held, Lapsed
@@ -57,34 +57,34 @@ class Courier:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def running(self, *, grace_s: float) -> AsyncIterator["Courier"]:
+    async def running(self, *, grace_s: SupportsFloat) -> AsyncIterator["Courier"]:
         """Send while the block is open.
 
-        When it is left nothing new starts: what waits is given back to the store, what is on its way has ``grace_s``
-        to end. What takes longer is found again when its lease has run out.
+        When it is left nothing new starts: what waits is given back to the store, what is on its way has ``grace_s``,
+        asked then, to end. What takes longer is found again when its lease has run out.
         """
         self._open = True
         try:
             yield self
         finally:
             self._open = False
-            await self._release(self._lanes.empty())
+            await self._release(self._lanes.empty(), float(grace_s))
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=grace_s)
-            await self._release(self._lanes.empty())  # what came back meanwhile because it had to wait
+                await asyncio.wait(self._tasks, timeout=float(grace_s))
+            await self._release(self._lanes.empty(), float(grace_s))  # what came back meanwhile because it had to wait
             for endpoint_id in list(self._alarms):
                 self._silence(endpoint_id)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _release(self, parcels: Sequence[Parcel]) -> None:
+    async def _release(self, parcels: Sequence[Parcel], within_s: float | None = None) -> None:
         for parcel in parcels:
             self._leased_until.pop(parcel.delivery_id, None)
         if not parcels:
             return
         try:
-            async with self._store.writing() as tx:
+            async with asyncio.timeout(within_s), self._store.writing() as tx:
                 await deliveries.release(tx, parcels, self._around.clock.now())
         except Exception as error:
             if not is_database_fault(error):

@@ -6,7 +6,7 @@ one query, and whatever a customer changed holds from the next attempt on, in ev
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cachetools import LRUCache
@@ -34,7 +34,7 @@ class Cleared:
     """
 
     endpoint: Endpoint
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
     until: datetime = _FOREVER
 
 

@@ -8,7 +8,7 @@ lone item waits for nobody.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Generic, TypeVar
+from typing import Generic, SupportsFloat, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,18 +35,18 @@ class Gatherer(Generic[T, R]):
         self._closed = False
 
     @asynccontextmanager
-    async def running(self, *, grace_s: float = 10.0) -> AsyncIterator["Gatherer[T, R]"]:
+    async def running(self, *, grace_s: SupportsFloat = 10.0) -> AsyncIterator["Gatherer[T, R]"]:
         """Work while the block is open.
 
-        What was handed in before it is left is still worked on, for ``grace_s`` at most; whoever waits longer, or has
-        not been answered when the block is left by an exception, is cancelled.
+        What was handed in before it is left is still worked on, for ``grace_s`` at most, which is asked then; whoever
+        waits longer, or has not been answered when the block is left by an exception, is cancelled.
         """
         worker = asyncio.create_task(self._run())
         worker.add_done_callback(self._dismiss)
         try:
             yield self
             with suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
+                async with asyncio.timeout(float(grace_s)):
                     await self._waiting.join()
         finally:
             worker.cancel()

@@ -15,8 +15,11 @@ from delivery.domain.model import KeyId
 from delivery.fanout import FanOut, Lease, Receipt, record
 from delivery.ports import Carrier, Surroundings
 from delivery.store import accounts, deliveries, events
-from delivery.store.engine import Store, Transaction
+from delivery.store.engine import Store, Transaction, is_database_fault
 from delivery.telemetry import tell
+
+#: How long it is news that nothing was taken; nobody knows better until somebody offers something again.
+_NEWS = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,28 @@ class Intake:
         self._carrier = carrier
         self._around = around
         self._lease = timedelta(seconds=lease_s)
+        self._refusal: tuple[datetime, Exception] | None = None
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why the store took nothing when it was last offered something; None: it did, or that is no news."""
+        if self._refusal is None or self._around.clock.now() > self._refusal[0] + _NEWS:
+            return None
+        return self._refusal[1]
 
     async def accept(self, offers: Sequence[Offer]) -> Sequence[Reply]:
         """Take offers in one transaction; when this returns, it is committed."""
+        try:
+            replies = await self._accept(offers)
+        except Exception as error:
+            if is_database_fault(error):
+                self._refusal = self._around.clock.now(), error
+            raise
+        if offers:
+            self._refusal = None
+        return replies
+
+    async def _accept(self, offers: Sequence[Offer]) -> Sequence[Reply]:
         now = self._around.clock.now()
         with self._carrier.booking() as booking:
             async with self._store.writing() as tx:

@@ -158,8 +158,7 @@ class Registry:
     def _fulfil(self, endpoint: Endpoint, wishes: Wishes) -> Endpoint:
         return replace(
             endpoint,
-            # an address that is kept is not judged anew: whoever switches an endpoint off must be able to
-            url=wishes.url if wishes.url == endpoint.url else parse_target(wishes.url, self._policy).url,
+            url=self._judged(endpoint, wishes.url),
             events=_known_events(wishes.events),
             description=wishes.description,
             headers=accept_headers(wishes.headers or {}, self._brand),
@@ -168,6 +167,11 @@ class Registry:
             retry_schedule=_sane_schedule(wishes.retry_schedule),
             kind=wishes.kind,
         )
+
+    def _judged(self, endpoint: Endpoint, url: Any) -> str:
+        """Judge a URL, unless it is kept: whoever switches an endpoint off must be able to. A new one has none yet."""
+        kept = endpoint.url and url == endpoint.url
+        return endpoint.url if kept else parse_target(url, self._policy).url
 
     def _seal(self, endpoint_id: EndpointId, plain: str, now: datetime) -> SealedSecret:
         sealed = self._ring.seal(plain, owner=endpoint_id, entropy=self._around.entropy)

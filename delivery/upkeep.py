@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import SupportsFloat
 
 from delivery.courier import Courier
 from delivery.domain.model import EndpointId
 from delivery.ledger import Ledger
 from delivery.notices import post, webhook_disabled
 from delivery.ports import Surroundings
-from delivery.store import deliveries, endpoints, events, gates
+from delivery.store import deliveries, endpoints, events, gates, replays
 from delivery.store.engine import Store
 from delivery.telemetry import BACKLOG, OLDEST, tell, warn
 
@@ -43,8 +44,11 @@ class Sweep:
                 fairly = not fairly
 
     @asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
-        """While the block is open, run at once whenever the courier has room for what it had to leave."""
+    async def following(self, *, grace_s: SupportsFloat = 10.0) -> AsyncIterator[None]:
+        """While the block is open, run at once whenever the courier has room for what it had to leave.
+
+        A claim that is under way when it is left has ``grace_s``, asked then, to end.
+        """
         self._ending = False
         follower = asyncio.create_task(self._follow())
         try:
@@ -53,7 +57,9 @@ class Sweep:
             # asked to end, not cancelled: a claim that is under way is committed and known to the courier
             self._ending = True
             self._courier.wake()
-            await follower
+            await asyncio.wait({follower}, timeout=float(grace_s))
+            follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
 
     async def _follow(self) -> None:
         while True:
@@ -104,7 +110,7 @@ class Housekeeping:
         """Delete what is older than the retention, a handful per transaction; return the number of deliveries."""
         before = self._around.clock.now() - self._retention
         total = 0
-        for forget in (deliveries.prune, events.prune):
+        for forget in (deliveries.prune, events.prune, replays.prune):
             gone = _HANDFUL
             while gone == _HANDFUL:
                 async with self._store.writing() as tx:

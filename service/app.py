@@ -16,6 +16,7 @@ from service.api import (
     login,
     operations,
     publishing,
+    replays,
     webhooks,
 )
 from service.api.calls import NEEDS, RUNTIME, Route, serving
@@ -23,6 +24,7 @@ from service.api.docs import page
 from service.api.openapi import describe
 from service.api.operations import DOCS, OPENAPI
 from service.api.shapes import PageQuery
+from service.dashboard import pages, sign_in
 from service.middleware import adorn, answered, authenticated, observed
 from service.runtime import Runtime
 
@@ -39,7 +41,6 @@ OPERATIONS = (
 # fmt: off
 #: What the API answers: method, path, handler, need, summary; then what it takes (body, or query of a GET) and gives.
 API = (
-    Route("GET", "/", operations.home, "anyone", "To the documentation", status=302),
     Route("GET", "/api/docs", operations.docs, "anyone", "The API for people", media="text/html"),
     Route("GET", "/api/openapi.json", operations.openapi, "anyone", "The API for programs"),
 
@@ -73,7 +74,7 @@ API = (
           webhooks.Rotation, webhooks.WebhookWithSecret, refuses=(422,)),
     Route("POST", "/api/webhooks/{id}/test", webhooks.test, "manage", "Send a signed sample now",
           gives=webhooks.TestAttempt, refuses=(409,)),
-    Route("GET", "/api/webhooks/{id}/deliveries", webhooks.log, "manage", "List a webhook's deliveries",
+    Route("GET", "/api/webhooks/{id}/deliveries", webhooks.show_log, "manage", "List a webhook's deliveries",
           deliveries.OfWebhookQuery, deliveries.Deliveries),
 
     Route("GET", "/api/deliveries", deliveries.browse, "manage", "List deliveries",
@@ -85,6 +86,14 @@ API = (
     Route("POST", "/api/deliveries/{id}/cancel", deliveries.cancel, "manage", "End a delivery that has not ended",
           gives=deliveries.Delivery, refuses=(409,)),
 
+    Route("GET", "/api/replays", replays.browse, "manage", "List replays", PageQuery, replays.Replays),
+    Route("POST", "/api/replays", replays.start, "manage", "Send once more what a filter finds, or count it",
+          replays.NewReplay, replays.PlannedReplay, 202),
+    Route("GET", "/api/replays/{id}", replays.find, "manage", "Show how far a replay is",
+          gives=replays.ReplayInFull),
+    Route("DELETE", "/api/replays/{id}", replays.stop, "manage", "Stop a replay", gives=replays.Replay,
+          refuses=(409,)),
+
     Route("GET", "/api/dead-letters", dead_letters.browse, "operate", "List dead letters",
           PageQuery, dead_letters.DeadLetters),
     Route("GET", "/api/dead-letters/{id}", dead_letters.find, "operate", "Show a dead letter",
@@ -95,10 +104,19 @@ API = (
 )
 # fmt: on
 
+#: What people see in a browser; not part of the API's description.
+DASHBOARD = (
+    Route("GET", "/", sign_in.home, "visitor", "Who is signed in", media="text/html"),
+    Route("GET", "/sign-in", sign_in.ask, "visitor", "The form", media="text/html"),
+    Route("POST", "/sign-in", sign_in.sign_in, "anyone", "Begin a session"),
+    Route("POST", "/sign-out", sign_in.sign_out, "visitor", "End it"),
+    Route("GET", "/static/hookline.css", pages.stylesheet, "anyone", "How pages look", media="text/css"),
+)
+
 
 def build_app(runtime: Runtime) -> web.Application:
     """Make the application that the roles of this process call for: the API, or only what operators ask."""
-    routes = (*OPERATIONS, *API) if "api" in runtime.roles else OPERATIONS
+    routes = (*OPERATIONS, *API, *DASHBOARD) if "api" in runtime.roles else OPERATIONS
     app = web.Application(middlewares=[observed, answered, authenticated])
     app[RUNTIME] = runtime
     app[NEEDS] = {}

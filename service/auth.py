@@ -1,11 +1,12 @@
 """Who is asking, and what they may do: API keys, passwords, session tokens."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import datetime
+from hmac import compare_digest
+from typing import NamedTuple, SupportsFloat, assert_never
 
 from delivery.domain.errors import HooklineError, InvalidInput
 from delivery.domain.ids import new_id
@@ -13,7 +14,7 @@ from delivery.domain.model import AccountId, KeyId, Plan, Scope, UserId
 from delivery.gather import Gatherer
 from delivery.intake import Meter, period
 from delivery.ports import Surroundings
-from delivery.store import accounts
+from delivery.store import accounts, logins
 from delivery.store.accounts import Account, ApiKey, User
 from delivery.store.cursors import PageRequest
 from delivery.store.engine import Store, Transaction
@@ -22,21 +23,16 @@ from service.credentials import (
     KEY_ENTROPY,
     Credentials,
     Passwords,
-    Sessions,
-    Throttle,
     Unauthorised,
     digest,
     invalid_token,
     is_key,
     make_key,
 )
+from service.logins import Logins
+from service.plans import PLANS, Allowance, allowance
 from service.settings import Settings
-
-#: What a key of each plan may publish in a month; None: as much as it likes.
-PLANS: Mapping[Plan, int | None] = {"free": 500, "starter": 10_000, "pro": 100_000, "enterprise": None}
-
-#: What ``X-RateLimit-Limit`` and ``-Remaining`` say where nothing is counted.
-UNMETERED = 1_000_000_000
+from service.tokens import InSession, OfPlatform, OwnTokens, tokens_of
 
 ALL_SCOPES: frozenset[Scope] = frozenset({"publish", "manage", "operate"})
 ACCOUNT_SCOPES: frozenset[Scope] = frozenset({"publish", "manage"})
@@ -48,17 +44,11 @@ _LONGEST_EMAIL = 320
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
-    """The numbers of the ``X-RateLimit-…`` headers, as they were when the request came in."""
-
-    limit: int
-    remaining: int
-    resets_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking: a key or a user, the account they act for, and whose rows they may see."""
+    """Who is asking: a key or a user, the account they act for, and whose rows they may see.
+
+    ``session_id`` is that of a user who logged in here; ``csrf`` is what its pages hand back.
+    """
 
     account_id: AccountId
     scopes: frozenset[Scope]
@@ -67,32 +57,51 @@ class Principal:
     reach: Reach
     meter: Meter | None
     allowance: Allowance
+    session_id: str | None = None
+    csrf: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The id of the key, or of the user where none was shown."""
+        holder = self.key or self.user
+        assert holder is not None
+        return holder.id
 
 
 class Bootstrapped(NamedTuple):
-    """What ``bootstrap`` made or found. The key is shown this once."""
+    """What ``bootstrap`` made or found. The key is shown this once; where the platform issues tokens there is none."""
 
     account_id: AccountId
     user_id: UserId
     api_key: str
-    token: str
+    token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _WithKey:
+    """Somebody who shows an API key of this digest."""
+
+    digest: str
+
+
+_Claim = _WithKey | InSession | OfPlatform
 
 
 class Auth:
-    """Recognises whoever asks. A revoked key or a changed plan holds from the next request on, in every process."""
+    """Recognises whoever asks. A revoked key, an ended session, a changed plan: all hold from the next request on."""
 
     def __init__(self, store: Store, around: Surroundings, settings: Settings) -> None:
         self._store = store
         self._around = around
-        self._sessions = Sessions(settings.jwt_secret, around.clock)
+        self._tokens = tokens_of(settings, around.clock)
         self._passwords = Passwords()
-        self._throttle = Throttle(around.clock)
+        self.logins = Logins(store, around, self._passwords, self._tokens)
         self._last_used: dict[KeyId, datetime] = {}
-        self._lookups: Gatherer[Credentials, Principal | HooklineError] = Gatherer(self._recognise, most=100)
+        self._lookups: Gatherer[_Claim, Principal | HooklineError] = Gatherer(self._recognise, most=100)
 
-    def running(self) -> AbstractAsyncContextManager[object]:
-        """Recognise callers while the block is open."""
-        return self._lookups.running()
+    def running(self, *, grace_s: SupportsFloat) -> AbstractAsyncContextManager[object]:
+        """Recognise callers while the block is open; who has asked by then is told within ``grace_s``."""
+        return self._lookups.running(grace_s=grace_s)
 
     # -- on each request -----------------------------------------------------------------------------------------------
 
@@ -101,36 +110,55 @@ class Auth:
 
         Raises:
             Unauthorised: ``missing_api_key``, ``invalid_api_key`` or ``invalid_token``.
+            PlatformAway: the platform's keys cannot be had at the moment.
         """
         if credentials is None:
             raise Unauthorised("missing_api_key", "API key required")
-        found = await self._lookups.hand_in(credentials)
+        found = await self._lookups.hand_in(await self._claim(credentials))
         if isinstance(found, HooklineError):
             raise found
         return found
 
-    async def _recognise(self, batch: Sequence[Credentials]) -> Sequence[Principal | HooklineError]:
+    async def _claim(self, credentials: Credentials) -> _Claim:
+        """What credentials say, as far as that can be known without the store."""
+        if credentials.kind == "token":
+            return await self._tokens.read(credentials.text)
+        if not is_key(credentials.text):
+            raise _unknown_key()
+        return _WithKey(digest(credentials.text))
+
+    async def _recognise(self, batch: Sequence[_Claim]) -> Sequence[Principal | HooklineError]:
         """Look up all who ask at the moment; whoever asks several times at once is looked up once."""
         now = self._around.clock.now()
-        found: dict[Credentials, Principal | HooklineError] = {}
+        found: dict[_Claim, Principal | HooklineError] = {}
         async with self._store.reading() as tx:
-            for credentials in dict.fromkeys(batch):
-                look = self._holder if credentials.kind == "key" else self._visitor
+            for claim in dict.fromkeys(batch):
                 try:
-                    found[credentials] = await look(tx, credentials.text, now)
+                    found[claim] = await self._principal(tx, claim, now)
                 except HooklineError as refusal:  # the answer to this one, and no matter of the others
-                    found[credentials] = refusal
-        return [found[credentials] for credentials in batch]
+                    found[claim] = refusal
+        return [found[claim] for claim in batch]
 
-    async def _holder(self, tx: Transaction, text: str, now: datetime) -> Principal:
+    async def _principal(self, tx: Transaction, claim: _Claim, now: datetime) -> Principal:
+        match claim:
+            case _WithKey():
+                return await self._holder(tx, claim, now)
+            case InSession():
+                user = await logins.user_in_session(tx, claim.session_id, now)
+                return await self._visitor(tx, user, now, claim.session_id)
+            case OfPlatform():
+                return await self._visitor(tx, await _named(tx, claim), now, None)
+        assert_never(claim)
+
+    async def _holder(self, tx: Transaction, claim: _WithKey, now: datetime) -> Principal:
         """Whoever holds this API key."""
-        key = await accounts.key_by_digest(tx, digest(text)) if is_key(text) else None
+        key = await accounts.key_by_digest(tx, claim.digest)
         if key is None or key.revoked_at is not None:
-            raise Unauthorised("invalid_api_key", "Invalid or revoked API key")
+            raise _unknown_key()
         self._last_used[key.id] = now
         if "operate" in key.scopes:
-            return Principal(key.account_id, ALL_SCOPES, key, None, EVERYONE, None, _allowance(None, 0, now))
-        limit = (await _account(tx, key.account_id)).monthly_events
+            return Principal(key.account_id, ALL_SCOPES, key, None, EVERYONE, None, allowance(None, 0, now))
+        limit = (await accounts.account_of(tx, key.account_id)).monthly_events
         used = await accounts.used(tx, [key.id], period(now)) if limit is not None else {}
         return Principal(
             account_id=key.account_id,
@@ -139,15 +167,15 @@ class Auth:
             user=None,
             reach=Reach(key.account_id),
             meter=Meter(key.id, limit) if limit is not None else None,
-            allowance=_allowance(limit, used.get(key.id, 0), now),
+            allowance=allowance(limit, used.get(key.id, 0), now),
         )
 
-    async def _visitor(self, tx: Transaction, token: str, now: datetime) -> Principal:
-        """Whoever logged in for this token. It uses up no key's quota, so its numbers are the whole plan's."""
-        user = await accounts.find_user(tx, self._sessions.read(token))
+    async def _visitor(self, tx: Transaction, user: User | None, now: datetime, session_id: str | None) -> Principal:
+        """A person. They use up no key's quota, so their numbers are the whole plan's."""
         if user is None:
             raise invalid_token()
-        account = await _account(tx, user.account_id)
+        account = await accounts.account_of(tx, user.account_id)
+        own = self._tokens if isinstance(self._tokens, OwnTokens) else None
         return Principal(
             account_id=user.account_id,
             scopes=ALL_SCOPES if user.operator else ACCOUNT_SCOPES,
@@ -155,7 +183,9 @@ class Auth:
             user=user,
             reach=EVERYONE if user.operator else Reach(user.account_id),
             meter=None,
-            allowance=_allowance(account.monthly_events, 0, now),
+            allowance=allowance(account.monthly_events, 0, now),
+            session_id=session_id,
+            csrf=own.csrf(session_id) if own and session_id else None,
         )
 
     async def note_key_use(self) -> None:
@@ -171,24 +201,6 @@ class Auth:
             raise
 
     # -- people and keys -----------------------------------------------------------------------------------------------
-
-    async def log_in(self, email: str, password: str) -> tuple[str, User, Account]:
-        """Trade a password for a session token.
-
-        Raises:
-            Unauthorised: ``invalid_credentials``, after the same time whether or not there is such a user.
-            TooManyLogins: too many wrong passwords for this address lately.
-        """
-        name = email.strip().lower()
-        self._throttle.admit(name)
-        async with self._store.reading() as tx:
-            user = await accounts.user_by_email(tx, name)
-        if not await self._passwords.match(password, user.password_hash if user else None) or user is None:
-            raise Unauthorised("invalid_credentials", "Wrong e-mail address or password")
-        self._throttle.forget(name)
-        async with self._store.reading() as tx:
-            account = await _account(tx, user.account_id)
-        return self._sessions.issue(user.id), user, account
 
     async def create_key(self, account_id: AccountId, name: str, scopes: Collection[Scope]) -> tuple[ApiKey, str]:
         """Make an API key; return it and its text, which is shown this once."""
@@ -221,18 +233,29 @@ class Auth:
             raise InvalidInput("invalid_payload", "An e-mail address has a name, an @ and a host", field="email")
         if not password:
             raise InvalidInput("invalid_payload", "A password has at least one character", field="password")
-        password_hash = await self._passwords.hash(password)
+        async with self._store.reading() as tx:
+            known = await accounts.user_by_email(tx, name)
+        same = known is not None and await self._passwords.match(password, known.password_hash)
+        password_hash = known.password_hash if known and same else await self._passwords.hash(password)
         async with self._store.writing() as tx:
             user = await accounts.user_by_email(tx, name)
             if user is None:
                 user = await self._add(tx, name, password_hash, plan or "enterprise", operator=operator)
             else:
-                await accounts.set_password(tx, user.id, password_hash, operator=operator)
-                if plan is not None:
-                    await accounts.set_plan(tx, user.account_id, plan, PLANS[plan])
+                await self._renew(tx, user, password_hash, plan, operator=operator)
             text = await self._replace_bootstrap_key(tx, user.account_id, operator=operator)
-        token = self._sessions.issue(user.id)
+            token = await self.logins.begin(tx, user.id) if self.logins.here else None
         return Bootstrapped(user.account_id, user.id, text, token)
+
+    async def _renew(
+        self, tx: Transaction, user: User, password_hash: str, plan: Plan | None, *, operator: bool
+    ) -> None:
+        """Bring a user up to date. With another password, whoever logged in with the one before is out."""
+        await accounts.set_password(tx, user.id, password_hash, operator=operator)
+        if not compare_digest(user.password_hash, password_hash):
+            await logins.end_sessions_of(tx, user.id)
+        if plan is not None:
+            await accounts.set_plan(tx, user.account_id, plan, PLANS[plan])
 
     async def _add(self, tx: Transaction, email: str, password_hash: str, plan: Plan, *, operator: bool) -> User:
         now, luck = self._around.clock.now(), self._around.luck
@@ -257,25 +280,15 @@ class Auth:
         return text
 
 
-def next_period(now: datetime) -> datetime:
-    """The start of the next billing period.
-
-    >>> from datetime import UTC
-    >>> next_period(datetime(2026, 12, 24, 18, tzinfo=UTC)).isoformat()
-    '2027-01-01T00:00:00+00:00'
-    """
-    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (first + timedelta(days=32)).replace(day=1)
+def _unknown_key() -> Unauthorised:
+    return Unauthorised("invalid_api_key", "Invalid or revoked API key")
 
 
-def _allowance(limit: int | None, used: int, now: datetime) -> Allowance:
-    if limit is None:
-        return Allowance(UNMETERED, UNMETERED, next_period(now))
-    return Allowance(limit, max(0, limit - used), next_period(now))
-
-
-async def _account(tx: Transaction, account_id: AccountId) -> Account:
-    account = await accounts.find_account(tx, account_id)
-    if account is None:  # a foreign key keeps accounts that have people or keys
-        raise LookupError(account_id)
-    return account
+async def _named(tx: Transaction, claim: OfPlatform) -> User | None:
+    """The user whom the platform means."""
+    for name in claim.names:
+        look = accounts.user_by_email if "@" in name else accounts.find_user
+        user = await look(tx, name)
+        if user is not None:
+            return user
+    return None

@@ -17,6 +17,8 @@ from service.commands.doctor import doctor
 from service.commands.listen import listen
 from service.commands.migrate import migrate
 from service.commands.publish import publish, trigger
+from service.commands.replay import replay
+from service.commands.secrets import secrets
 from service.commands.serve import serve
 from service.commands.situation import Situation
 from service.commands.troubles import explain
@@ -49,7 +51,9 @@ for command in (
     listen,
     deliveries,
     retry,
+    replay,
     dead_letters,
+    secrets,
     doctor,
 ):
     hookline.add_command(command)

@@ -12,7 +12,8 @@ import structlog
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from service.middleware import HEADERS, failure, of_framework
+from service.failures import failure, of_framework
+from service.headers import protect
 from service.observability import REQUESTS
 
 _log = structlog.get_logger("hookline")
@@ -124,15 +125,18 @@ class Connection(web.RequestHandler):
         else:
             _log.error("http.failed", status=status, remote=request.remote, exc_info=exc)
         REQUESTS.labels("other", "unmatched", status).inc()
-        answer = failure(status, *_WORDS.get(status, _WORDS[500]), headers=HEADERS)
+        answer = failure(status, *_WORDS.get(status, _WORDS[500]))
+        protect(answer, https=False)
         answer.force_close()
         return answer
 
 
 def _too_late() -> bytes:
     """Write the answer to a head that did not end; there is no request yet that it could be the answer to."""
-    body = failure(408, *_WORDS[408]).body
+    answer = failure(408, *_WORDS[408])
+    protect(answer, https=False)
+    body = answer.body
     assert isinstance(body, bytes)
-    lines = {**HEADERS, "Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+    lines = {**answer.headers, "Content-Length": str(len(body)), "Connection": "close"}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return f"HTTP/1.1 408 Request Timeout\r\n{head}\r\n".encode() + body

@@ -4,21 +4,14 @@ import asyncio
 import hashlib
 import re
 import string
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from math import ceil
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
-import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from cachetools import LRUCache
 
 from delivery.domain.errors import HooklineError
-from delivery.domain.model import UserId
-from delivery.ports import Clock
 
 #: How long a session token is good for, in seconds.
 SESSION_S = 2_592_000
@@ -56,17 +49,23 @@ class TooManyLogins(HooklineError):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request brings along: an API key or a session token, not yet believed."""
+    """What a request brings along: an API key or a session token, not yet believed.
+
+    ``from_cookie``: a browser sent it by itself, whoever made it send the request.
+    """
 
     kind: Literal["key", "token"]
-    text: str
+    text: str = field(repr=False)
+    from_cookie: bool = False
 
     @classmethod
-    def of(cls, headers: Mapping[str, str]) -> "Credentials | None":
-        """Find them; ``X-API-Key`` wins over ``Authorization``.
+    def of(cls, headers: Mapping[str, str], cookie: str | None = None) -> "Credentials | None":
+        """Find them; ``X-API-Key`` wins over ``Authorization``, and that over a session's ``cookie``.
 
-        >>> Credentials.of({"X-API-Key": "a", "Authorization": "Bearer b"})
-        Credentials(kind='key', text='a')
+        >>> Credentials.of({"X-API-Key": "a", "Authorization": "Bearer b"}, "c").text
+        'a'
+        >>> Credentials.of({}, "c")
+        Credentials(kind='token', from_cookie=True)
         >>> Credentials.of({"Authorization": "Basic eDp5"})
         """
         key = headers.get("X-API-Key")
@@ -74,9 +73,9 @@ class Credentials:
             return cls("key", key.strip())
         scheme, _, rest = headers.get("Authorization", "").partition(" ")
         text = rest.strip()
-        if scheme.lower() != "bearer" or not text:
-            return None
-        return cls("key" if text.startswith(_PREFIX) else "token", text)
+        if scheme.lower() == "bearer" and text:
+            return cls("key" if text.startswith(_PREFIX) else "token", text)
+        return cls("token", cookie, from_cookie=True) if cookie else None
 
 
 def is_key(text: str) -> bool:
@@ -103,40 +102,6 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-class Sessions:
-    """Session tokens: JWT, HS256, 30 days.
-
-    Tokens of a platform that publishes its keys would be read here too, and issued there.
-    """
-
-    def __init__(self, secret: str | None, clock: Clock) -> None:
-        self._secret = secret
-        self._clock = clock
-
-    def issue(self, user_id: UserId) -> str:
-        """Make a token."""
-        if self._secret is None:
-            raise Forbidden("forbidden", "Session tokens are issued by the platform; log in there")
-        issued = int(self._clock.now().timestamp())
-        claims = {"sub": user_id, "iat": issued, "exp": issued + SESSION_S}
-        return jwt.encode(claims, self._secret, algorithm="HS256")
-
-    def read(self, token: str) -> str:
-        """The user whom a valid token names."""
-        if self._secret is None:
-            raise invalid_token()
-        # the library compares with the machine's clock; ours is the one that was handed in
-        options: Any = {"require": ["exp", "sub"], "verify_exp": False, "verify_iat": False, "verify_nbf": False}
-        try:
-            claims = jwt.decode(token, self._secret, algorithms=["HS256"], options=options)
-        except jwt.InvalidTokenError as error:  # not a token, not ours, or changed
-            raise invalid_token() from error
-        expires = claims["exp"]
-        if not isinstance(expires, int) or expires <= self._clock.now().timestamp():
-            raise invalid_token()
-        return str(claims["sub"])
-
-
 class Passwords:
     """Argon2id hashes, made in threads and two at a time: each takes 64 MiB and some fifty milliseconds of a core."""
 
@@ -161,31 +126,6 @@ class Passwords:
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):  # another password, or a hash that is none
             return False
-
-
-class Throttle:
-    """Slows down guessing: at most ten tries with wrong passwords for one address in a quarter of an hour."""
-
-    MOST = 10
-    WINDOW = timedelta(minutes=15)
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._tries: LRUCache[str, deque[datetime]] = LRUCache(10_000)
-
-    def admit(self, email: str) -> None:
-        """Count a try. It counts before the password is looked at, so that many at once are no way around."""
-        now = self._clock.now()
-        tries = self._tries.setdefault(email, deque())
-        while tries and tries[0] <= now - self.WINDOW:
-            tries.popleft()
-        if len(tries) >= self.MOST:
-            raise TooManyLogins(ceil((tries[0] + self.WINDOW - now).total_seconds()))
-        tries.append(now)
-
-    def forget(self, email: str) -> None:
-        """The password was right."""
-        self._tries.pop(email, None)
 
 
 def invalid_token() -> Unauthorised:

@@ -12,9 +12,12 @@ from sqlalchemy import func, select
 
 from consumers.rabbit import topology
 from consumers.rabbit.link import BrokerFault, connected
+from delivery.domain.sealing import KeyRing
+from delivery.resealing import Resealing
 from delivery.store.engine import Store, is_database_fault, open_store
 from service.database import first_line, shown
-from service.keyfile import key_file
+from service.keyfile import key_file, master_keys
+from service.runtime import system_surroundings
 from service.schema import version
 from service.settings import Settings, SettingsError, read_settings
 
@@ -86,8 +89,11 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
     store = open_store(settings.database_url, pool_size=1)
     try:
         yield await _reached(store, settings)
-        yield await _schema(store)
+        schema = await _schema(store)
+        yield schema
         yield await _clock(store)
+        if schema.level == "ok":
+            yield await _secrets(store, settings)
     except Exception as error:
         # the database's own faults are what was looked for; anything else is a fault of ours
         if not is_database_fault(error):
@@ -118,6 +124,23 @@ async def _schema(store: Store) -> Finding:
         return Finding("ok", "schema", f"at {found.found}, the newest")
     says = f"at {found.found}, this program wants {found.wanted}" if found.found else "not there yet"
     return Finding("fail" if store.dialect != "sqlite" else "warn", "schema", says, "Run `hookline migrate`")
+
+
+async def _secrets(store: Store, settings: Settings) -> Finding:
+    """Which master keys have sealed what is stored, and whether they are all there."""
+    keys = master_keys(settings)
+    if keys is None:
+        says = "the database is there, and the file of its keys is not"
+        return Finding("warn", "secrets", says, "Restore it: without it the secrets of registered webhooks stay shut")
+    survey = await Resealing(store, KeyRing.parse(keys), system_surroundings()).survey()
+    counts = ", ".join(f"{count} with {name}" for name, count in sorted(survey.sealed.items()))
+    says = f"sealed {counts}; the newest master key is {survey.newest}" if counts else "none stored yet"
+    if survey.lost:
+        mend = f"Put {', '.join(sorted(survey.missing))} back into MASTER_KEYS, behind the newest one"
+        return Finding("fail", "secrets", f"{says}; {survey.lost} cannot be opened", mend)
+    if survey.older:
+        return Finding("warn", "secrets", says, "Run `hookline secrets rotate` before you take an older key away")
+    return Finding("ok", "secrets", says)
 
 
 async def _clock(store: Store) -> Finding:

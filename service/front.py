@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import web
 
 from service.connections import USUAL, Connection, Patience
-from service.middleware import adorn
+from service.headers import protect
 from service.trouble import Trouble
 
 _BACKLOG = 1024
@@ -21,11 +21,15 @@ _GRACE_S = 3.0
 
 
 class Front:
-    """Serves a socket. What connects while nobody answers waits in it; nothing is turned away in between."""
+    """Serves a socket. What connects while nobody answers waits in it; nothing is turned away in between.
 
-    def __init__(self, listener: socket.socket, patience: Patience = USUAL) -> None:
+    Requests that are open at the end have ``grace_s``, at most a few seconds.
+    """
+
+    def __init__(self, listener: socket.socket, patience: Patience = USUAL, *, grace_s: float = _GRACE_S) -> None:
         self._listener = listener
         self._patience = patience
+        self._grace_s = min(grace_s, _GRACE_S)
         self._why = "The service is starting"
         self._excuses = AsyncExitStack()
 
@@ -39,7 +43,7 @@ class Front:
         app = web.Application()
         app.router.add_get("/healthz", self._alive)
         app.router.add_route("*", "/{path:.*}", self._not_ready)
-        app.on_response_prepare.append(adorn)
+        app.on_response_prepare.append(_protect)
         async with self._excuses:
             await self._excuses.enter_async_context(self._answering(app))
             yield
@@ -53,7 +57,7 @@ class Front:
 
     @asynccontextmanager
     async def _answering(self, app: web.Application) -> AsyncIterator[None]:
-        runner = web.AppRunner(app, shutdown_timeout=_GRACE_S)
+        runner = web.AppRunner(app, shutdown_timeout=self._grace_s)
         await runner.setup()
         server = runner.server
         assert server is not None  # it was just set up
@@ -73,6 +77,10 @@ class Front:
     async def _not_ready(self, _: web.Request) -> web.Response:
         body = {"status": "not ready", "checks": {"start": self._why}, "error": self._why, "code": "not_ready"}
         return web.json_response(body, status=503, headers={"Retry-After": "1"})
+
+
+async def _protect(request: web.Request, response: web.StreamResponse) -> None:
+    protect(response, https=request.secure)
 
 
 class CannotListenError(Trouble):

@@ -11,14 +11,14 @@ from service.settings import Settings, SettingsError
 
 def with_keys(settings: Settings) -> Settings:
     """Fill in the master key and the JWT secret where the settings leave them to us."""
-    if settings.sqlite_file is None or (settings.master_keys and settings.jwt_secret):
+    if settings.sqlite_file is None or (settings.master_keys and settings.tokens_known):
         return settings
     path = key_file(settings.sqlite_file)
     made = _read(path) or _make(path)
     return settings.model_copy(
         update={
             "master_keys": settings.master_keys or made["master_keys"],
-            "jwt_secret": settings.jwt_secret or made["jwt_secret"],
+            "jwt_secret": settings.jwt_secret if settings.tokens_known else made["jwt_secret"],
         }
     )
 
@@ -30,6 +30,14 @@ def key_file(database: Path) -> Path:
     'data/hookline.db.keys'
     """
     return database.with_suffix(database.suffix + ".keys")
+
+
+def master_keys(settings: Settings) -> str | None:
+    """The master keys, if there are any yet; none are made."""
+    if settings.master_keys is not None or settings.sqlite_file is None:
+        return settings.master_keys
+    found = _read(key_file(settings.sqlite_file))
+    return found["master_keys"] if found else None
 
 
 def _read(path: Path) -> dict[str, str] | None:

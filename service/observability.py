@@ -23,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 from structlog.types import Processor
 
 from delivery.store.engine import is_database_fault
+from service.database import first_line
 from service.runtime import Runtime
 from service.schema import version
 from service.settings import Settings, log_format
@@ -106,6 +107,7 @@ async def checks(runtime: Runtime) -> list[Check]:
     looks: dict[str, Callable[[], Awaitable[str | None]]] = {
         "database": lambda: _database(runtime),
         "bus": lambda: _bus(runtime),
+        "intake": lambda: _intake(runtime),
         "ledger": lambda: _ledger(runtime),
     }
     return [Check(name, await look()) for name, look in looks.items()]
@@ -128,6 +130,12 @@ async def _database(runtime: Runtime) -> str | None:
 async def _bus(runtime: Runtime) -> str | None:
     down = [f"{consumer.name}: {consumer.why}" for consumer in runtime.bus.health() if not consumer.up]
     return "; ".join(down) or None
+
+
+async def _intake(runtime: Runtime) -> str | None:
+    """A database that answers may still take nothing: its disk is full, or somebody keeps it locked."""
+    trouble = runtime.intake.trouble
+    return f"accepts nothing: {first_line(trouble)}" if trouble else None
 
 
 async def _ledger(runtime: Runtime) -> str | None:

@@ -11,6 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
+from typing import SupportsFloat
 
 from prometheus_client import multiprocess
 
@@ -25,12 +26,15 @@ _LAST_STEPS_S = 5.0
 
 
 class Workers:
-    """``count`` processes that run ``arguments``, each for as long as this one runs."""
+    """``count`` processes that run ``arguments``, each for as long as this one runs.
 
-    def __init__(self, count: int, arguments: Sequence[str], *, grace_s: float) -> None:
+    ``grace_s`` is asked when they are to end.
+    """
+
+    def __init__(self, count: int, arguments: Sequence[str], *, grace_s: SupportsFloat) -> None:
         self._count = count
         self._arguments = arguments
-        self._patience = grace_s + _LAST_STEPS_S
+        self._grace_s = grace_s
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -76,7 +80,7 @@ class Workers:
         with suppress(ProcessLookupError):  # it ended while we were asking
             process.terminate()
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(float(self._grace_s) + _LAST_STEPS_S):
                 await process.wait()
         except TimeoutError:  # stuck: its leases will run out
             process.kill()

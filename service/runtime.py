@@ -6,7 +6,8 @@ import secrets
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import SupportsFloat
 
 from consumers.bus import Bus, open_bus
 from delivery.courier import Courier
@@ -22,21 +23,16 @@ from delivery.ledger import Entry, Ledger
 from delivery.places import Limits
 from delivery.ports import Clock, Destinations, Surroundings
 from delivery.registry import Registry
+from delivery.replays import Replays
 from delivery.store.engine import Store, is_poison, open_store
 from delivery.upkeep import Housekeeping, Sweep
 from service.auth import Auth
+from service.clock import SystemClock, clock_of
 from service.jobs import ticking
 from service.keyfile import with_keys
 from service.schema import migrate
 from service.settings import ROLES, Role, Settings
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """Return this moment."""
-        return datetime.now(UTC)
+from service.stopping import Grace
 
 
 def system_surroundings(clock: Clock | None = None) -> Surroundings:
@@ -61,57 +57,92 @@ class Runtime:
     ledger: Ledger
     sweep: Sweep
     housekeeping: Housekeeping
+    replays: Replays
     bus: Bus
+    grace_s: SupportsFloat
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a runtime stands on. ``name`` tells this process apart from every other, ever.
+
+    ``grace_s`` says how long what is being closed may take, each time that something is.
+    """
+
+    name: str
+    around: Surroundings
+    store: Store
+    policy: EgressPolicy
+    destinations: Destinations
+    grace_s: SupportsFloat
 
 
 @asynccontextmanager
 async def open_runtime(
-    settings: Settings, roles: Collection[Role] = ROLES, *, clock: Clock | None = None, ticks: bool = True
+    settings: Settings,
+    roles: Collection[Role] = ROLES,
+    *,
+    clock: Clock | None = None,
+    ticks: bool = True,
+    grace_s: SupportsFloat | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Run the service's inside while the block is open; without ``ticks`` the caller moves the jobs by hand."""
+    """Run the service's inside while the block is open; without ``ticks`` the caller moves the jobs by hand.
+
+    ``grace_s`` says how long what is being closed may take, each time that something is.
+    """
     settings = with_keys(settings)
-    around = system_surroundings(clock)
     async with AsyncExitStack() as stack:
         store = open_store(settings.database_url)
         stack.push_async_callback(store.close)
         if settings.sqlite_file is not None:
             await migrate(store)
-        runtime = await _wire(stack, settings, roles, around, store)
-        if "worker" in roles:
-            await stack.enter_async_context(runtime.courier.running(grace_s=settings.grace_period))
-            await stack.enter_async_context(runtime.sweep.following())
-        await stack.enter_async_context(runtime.bus.running(consume="worker" in roles))
+        around = system_surroundings(clock or await clock_of(store))
+        grace_s = Grace(settings.grace_period) if grace_s is None else grace_s
+        policy = EgressPolicy(settings.allowed_networks, settings.require_https, settings.port_ranges)
+        destinations = await _destinations(stack, settings, policy)
+        outside = Outside(secrets.token_hex(8), around, store, policy, destinations, grace_s)
+        runtime = await stack.enter_async_context(at_work(settings, roles, outside))
         if ticks:
             await stack.enter_async_context(ticking(runtime))
         yield runtime
 
 
-async def _wire(
-    stack: AsyncExitStack, settings: Settings, roles: Collection[Role], around: Surroundings, store: Store
-) -> Runtime:
+@asynccontextmanager
+async def at_work(settings: Settings, roles: Collection[Role], outside: Outside) -> AsyncIterator[Runtime]:
+    """Run everything that stands on the outside, except the clock jobs, while the block is open."""
+    async with AsyncExitStack() as stack:
+        runtime = await _wire(stack, settings, roles, outside)
+        if "worker" in roles:
+            await stack.enter_async_context(runtime.courier.running(grace_s=outside.grace_s))
+            await stack.enter_async_context(runtime.sweep.following(grace_s=outside.grace_s))
+        await stack.enter_async_context(runtime.bus.running(consume="worker" in roles, grace_s=outside.grace_s))
+        yield runtime
+
+
+async def _wire(stack: AsyncExitStack, settings: Settings, roles: Collection[Role], outside: Outside) -> Runtime:
     ring = KeyRing.parse(settings.master_keys or "")
-    policy = EgressPolicy(settings.allowed_networks, settings.require_https, settings.port_ranges)
+    around, store, grace_s = outside.around, outside.store, outside.grace_s
     ledger = Ledger(store, around.luck)
     entries: Gatherer[Entry, None] = Gatherer(ledger.record, divides=is_poison)
     departures = Departures(store, ring, around.clock, longest_s=settings.longest_delivery_s)
     parcels: Gatherer[Parcel, Decision] = Gatherer(departures.clear)
-    await stack.enter_async_context(entries.running())
-    await stack.enter_async_context(parcels.running())
+    await stack.enter_async_context(entries.running(grace_s=grace_s))
+    await stack.enter_async_context(parcels.running(grace_s=grace_s))
     courier = Courier(
         store=store,
         departures=parcels,
         ledger=entries,
-        destinations=await _destinations(stack, settings, policy),
+        destinations=outside.destinations,
         around=around,
         limits=Limits(settings.worker_concurrency, settings.endpoint_concurrency),
         schedule=settings.retry_schedule,
-        name=secrets.token_hex(8),
+        name=outside.name,
     )
     intake = Intake(store, courier, around, lease_s=settings.lease_s)
     offers: Gatherer[Offer, Reply] = Gatherer(intake.accept, divides=is_poison)
-    await stack.enter_async_context(offers.running())
+    await stack.enter_async_context(offers.running(grace_s=grace_s))
     auth = Auth(store, around, settings)
-    await stack.enter_async_context(auth.running())
+    await stack.enter_async_context(auth.running(grace_s=grace_s))
     return Runtime(
         settings=settings,
         roles=roles,
@@ -122,7 +153,7 @@ async def _wire(
         registry=Registry(
             store=store,
             ring=ring,
-            policy=policy,
+            policy=outside.policy,
             brand=settings.brand,
             courier=courier,
             around=around,
@@ -139,7 +170,9 @@ async def _wire(
             retention=timedelta(days=settings.retention_days),
             disable_after=timedelta(hours=settings.disable_after_hours),
         ),
+        replays=Replays(store, around),
         bus=open_bus(settings.bus_url, intake=intake, store=store, around=around),
+        grace_s=grace_s,
     )
 
 

@@ -13,7 +13,7 @@ from service.front import Front
 from service.processes import Workers
 from service.runtime import open_runtime
 from service.settings import Role, Settings
-from service.stopping import stopping, until
+from service.stopping import Grace, stopping, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Plan:
 async def serve(plan: Plan) -> None:
     """Run until a signal asks to stop, then finish what is in flight."""
     async with stopping(ends_with_parent=plan.ends_with_parent) as stop, AsyncExitStack() as stack:
-        front = Front(plan.listener) if plan.listener else None
+        front = Front(plan.listener, grace_s=plan.settings.grace_period) if plan.listener else None
         if front is not None:
             await stack.enter_async_context(front.excusing())
         if await until(stop, until_prepared(plan.settings, front.excuse if front else _nobody)):
@@ -44,14 +44,16 @@ async def serve(plan: Plan) -> None:
 
 async def _work(plan: Plan, front: Front | None, stop: asyncio.Event, stack: AsyncExitStack) -> None:
     """Open everything, in the order in which it must not be closed."""
-    runtime = await stack.enter_async_context(open_runtime(plan.settings, plan.roles))
-    workers = Workers(plan.workers, plan.worker_arguments, grace_s=plan.settings.grace_period)
+    grace = Grace(plan.settings.grace_period)
+    runtime = await stack.enter_async_context(open_runtime(plan.settings, plan.roles, grace_s=grace))
+    workers = Workers(plan.workers, plan.worker_arguments, grace_s=grace)
     await stack.enter_async_context(workers.running())
     if front is not None:
         await stack.enter_async_context(front.showing(build_app(runtime)))
     tell("service.ready", roles=sorted(plan.roles), workers=plan.workers)
     await stop.wait()
     tell("service.stopping")
+    grace.begin()
 
 
 def _nobody(_: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -38,24 +39,43 @@ def _comma_separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _with_port(url: str) -> str:
+    """Refuse what the libraries would refuse later on, quoting all of it."""
+    try:
+        urlsplit(url).port  # noqa: B018 - reading it is what checks it
+    except ValueError:  # its own words quote what stands there: part of a password that was not escaped, perhaps
+        raise ValueError(
+            "has no number as its port; in a password, / : @ and the like are written %2F %3A %40"
+        ) from None
+    return url
+
+
+def _is_this_machine(url: SplitResult) -> bool:
+    return url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1", "::1")
+
+
 class Settings(BaseModel):
     """Every setting with its default; with no setting at all, everything works without another server."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # what stands in a setting may be a secret, also where it is wrong
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    database_url: str = "sqlite+aiosqlite:///hookline.db"
-    bus_url: str = "memory://"
+    database_url: str = Field("sqlite+aiosqlite:///hookline.db", repr=False)
+    bus_url: str = Field("memory://", repr=False)
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
-    master_keys: str | None = None
-    jwt_secret: str | None = Field(None, min_length=32)
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_comma_separated)] = ()
+    master_keys: str | None = Field(None, repr=False)
+    jwt_secret: str | None = Field(None, min_length=32, repr=False)
     jwt_jwks_url: str | None = None
+    jwt_audience: str | None = None
+    jwt_issuer: str | None = None
     retry_schedule: Annotated[tuple[int, ...], BeforeValidator(_comma_separated)] = SCHEDULE
     attempt_timeout: float = Field(10.0, gt=0, le=60)
     allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_comma_separated)] = ()
     allowed_ports: str = Field("80,443,1024-65535", pattern=r"^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$")
     require_https: bool = True
-    egress_proxy: str | None = None
+    egress_proxy: str | None = Field(None, repr=False)
     brand: str = Field("Tagmatic", pattern=r"^[A-Za-z][A-Za-z0-9]{0,31}$")
     worker_concurrency: int = Field(256, ge=1, le=10_000)
     endpoint_concurrency: int = Field(16, ge=1, le=1_000)
@@ -70,14 +90,21 @@ class Settings(BaseModel):
     def _known_database(cls, value: str) -> str:
         if not value.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
             raise ValueError("wants sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME")
-        return value
+        return _with_port(value)
 
     @field_validator("bus_url")
     @classmethod
     def _known_bus(cls, value: str) -> str:
         if not value.startswith(("memory://", "amqp://", "amqps://")):
             raise ValueError("wants memory:// or amqp://USER:PASSWORD@HOST/VHOST (amqps:// with TLS)")
-        return value
+        return _with_port(value)
+
+    @field_validator("egress_proxy")
+    @classmethod
+    def _known_proxy(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("wants http://HOST:PORT, with USER:PASSWORD@ before the host where it asks for them")
+        return value and _with_port(value)
 
     @field_validator("master_keys")
     @classmethod
@@ -88,7 +115,7 @@ class Settings(BaseModel):
             KeyRing.parse(value)
         return value
 
-    @field_validator("allowed_networks", mode="before")
+    @field_validator("allowed_networks", "trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, value: Any) -> Any:
         return [ip_network(part) for part in _comma_separated(value)]
@@ -102,17 +129,30 @@ class Settings(BaseModel):
 
     @field_validator("jwt_jwks_url")
     @classmethod
-    def _not_yet(cls, value: str | None) -> None:
+    def _safe_origin(cls, value: str | None) -> str | None:
+        """Whoever can change the keys on their way here can be anybody."""
         if value is not None:
-            raise ValueError("tokens of another issuer are not accepted yet; set HOOKLINE_JWT_SECRET")
+            url = urlsplit(value)
+            if not url.hostname or "@" in url.netloc or (url.scheme != "https" and not _is_this_machine(url)):
+                raise ValueError("wants https://HOST/…; plain http only from this machine, and no password")
+        return value
 
     @model_validator(mode="after")
     def _secrets_for_servers(self) -> "Settings":
+        if self.jwt_secret is not None and self.jwt_jwks_url is not None:
+            raise ValueError("JWT_SECRET and JWT_JWKS_URL are two ways to know people: set one of them")
+        if self.jwt_jwks_url is None and (self.jwt_audience or self.jwt_issuer):
+            raise ValueError("JWT_AUDIENCE and JWT_ISSUER are about tokens of the platform: they need JWT_JWKS_URL")
         if self.sqlite_file is None and self.master_keys is None:
             raise ValueError("MASTER_KEYS is required with this database: name:base64 of 32 random bytes")
-        if self.sqlite_file is None and self.jwt_secret is None:
-            raise ValueError("JWT_SECRET (at least 32 characters) is required with this database")
+        if self.sqlite_file is None and not self.tokens_known:
+            raise ValueError("JWT_SECRET (at least 32 characters) or JWT_JWKS_URL is required with this database")
         return self
+
+    @property
+    def tokens_known(self) -> bool:
+        """Whether the settings say whose session tokens are accepted."""
+        return self.jwt_secret is not None or self.jwt_jwks_url is not None
 
     @property
     def sqlite_file(self) -> Path | None:
@@ -145,7 +185,7 @@ class Settings(BaseModel):
 def _show(name: str, value: Any) -> str:
     if name in _SECRET:
         return "(set)" if value else "(unset)"
-    if name in ("database_url", "bus_url") and "@" in value:
+    if name in ("database_url", "bus_url", "egress_proxy") and value and "@" in value:
         scheme, _, rest = value.partition("://")
         return f"{scheme}://…@{rest.rpartition('@')[2]}"
     if isinstance(value, tuple):

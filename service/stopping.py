@@ -4,10 +4,31 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+#: Whoever comes to its end late still has this long for its last step.
+_LAST_STEP_S = 0.5
+
+
+class Grace:
+    """How long the end may take: one time for all that has to end, one after the other, and not one for each."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = float(seconds)
+        self._ends: float | None = None
+
+    def begin(self) -> None:
+        """Let the time run from now on."""
+        self._ends = time.monotonic() + self._seconds
+
+    def __float__(self) -> float:
+        """Return the seconds that are left."""
+        left = self._seconds if self._ends is None else self._ends - time.monotonic()
+        return max(_LAST_STEP_S, left)
 
 
 @asynccontextmanager

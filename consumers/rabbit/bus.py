@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import SupportsFloat
 
 from aio_pika.abc import AbstractConnection
 
@@ -28,9 +29,6 @@ _WATCH_S = 15.0
 #: Between two sessions of a consumer that lost its channel.
 _PAUSE_S = 0.5
 
-#: How long the end may take; what is not settled then is delivered again.
-_GRACE_S = 15.0
-
 
 class RabbitBus:
     """Publishes to the broker, and consumes its queues for as long as the block ``running`` is open."""
@@ -45,7 +43,7 @@ class RabbitBus:
             UnroutedConsumer(),
             DeadLetterConsumer(store, around, self._board),
         )
-        self._sessions: set[Session] = set()
+        self._sessions: list[Session] = []
         self._stopping = asyncio.Event()
 
     async def publish(self, message: Message) -> None:
@@ -57,8 +55,11 @@ class RabbitBus:
         await self._publisher.publish(message)
 
     @asynccontextmanager
-    async def running(self, *, consume: bool = True) -> AsyncIterator[None]:
-        """Keep the bus open. The broker need not be there; it is waited for, at the start and at any time."""
+    async def running(self, *, consume: bool = True, grace_s: SupportsFloat = 15.0) -> AsyncIterator[None]:
+        """Keep the bus open. The broker need not be there; it is waited for, at the start and at any time.
+
+        What is not settled within ``grace_s`` of the end is delivered again.
+        """
         self._stopping.clear()
         consuming = asyncio.create_task(self._consume()) if consume else None
         try:
@@ -70,7 +71,7 @@ class RabbitBus:
             if consuming is not None:
                 if not self._sessions:
                     consuming.cancel()
-                await asyncio.wait({consuming}, timeout=_GRACE_S)
+                await asyncio.wait({consuming}, timeout=float(grace_s))
                 consuming.cancel()
                 await asyncio.gather(consuming, return_exceptions=True)
             await self._publisher.close()
@@ -126,13 +127,13 @@ class RabbitBus:
         """Let one consume, over one channel after the other."""
         while connection.connected.is_set() and not self._stopping.is_set():
             session = Session(taker, self._publisher, self._around, self._board)
-            self._sessions.add(session)
+            self._sessions.append(session)
             try:
                 await session.run(connection)
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not end a consumer for ever, either
                 await self._mend(connection, taker, _told(error))
             finally:
-                self._sessions.discard(session)
+                self._sessions.remove(session)
 
     async def _mend(self, connection: AbstractConnection, taker: Taker, why: str) -> None:
         """Prepare for a new session; where the connection is lost, there is nothing to prepare."""

@@ -18,6 +18,15 @@ class UnreadableSecretError(Exception):
     """A sealed text that no key of the ring opens for this owner."""
 
 
+def sealed_with(sealed: str) -> str:
+    """The name of the master key that sealed a text.
+
+    >>> sealed_with("k1:c2VhbGVk")
+    'k1'
+    """
+    return sealed.partition(":")[0]
+
+
 class KeyRing:
     """The master keys: the first one seals, all of them open."""
 
@@ -25,6 +34,7 @@ class KeyRing:
         if not keys:
             raise ValueError("a key ring needs at least one key")
         self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
+        self.names = frozenset(keys)
         self.newest = next(iter(keys))
 
     @classmethod
@@ -62,7 +72,7 @@ class KeyRing:
         Raises:
             UnreadableSecretError: the key is not in the ring, or the text was changed or belongs to another owner.
         """
-        name, _, encoded = sealed.partition(":")
+        name, encoded = sealed_with(sealed), sealed.partition(":")[2]
         cipher = self._ciphers.get(name)
         if cipher is None:
             raise UnreadableSecretError(f"sealed with master key {name!r}, which is not among the configured ones")

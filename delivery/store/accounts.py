@@ -1,7 +1,7 @@
 """Statements about accounts, their people, their API keys and what the keys have used."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +32,7 @@ class User:
     id: UserId
     account_id: AccountId
     email: str
-    password_hash: str
+    password_hash: str = field(repr=False)
     operator: bool
     created_at: datetime
 
@@ -65,6 +65,14 @@ async def find_account(tx: Transaction, account_id: str) -> Account | None:
     """One account."""
     row = (await tx.execute(select(accounts).where(accounts.c.id == account_id))).one_or_none()
     return Account(**row._mapping) if row else None  # noqa: SLF001 - the documented way to a row's names
+
+
+async def account_of(tx: Transaction, account_id: AccountId) -> Account:
+    """The account of a person or key: a foreign key keeps it."""
+    account = await find_account(tx, account_id)
+    if account is None:
+        raise LookupError(account_id)
+    return account
 
 
 async def set_plan(tx: Transaction, account_id: AccountId, plan: Plan, monthly_events: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Statements about deliveries and their attempts.
+"""Statements about the life of a delivery.
 
 A delivery is one row for its whole life, and one column drives it: ``wake_at`` says when the row next wants attention.
 It is the time of the next attempt while the row rests, the end of the lease while a process works on it, and NULL when
@@ -11,15 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Row,
-    Select,
     bindparam,
     case,
     delete,
     func,
     insert,
-    literal,
     null,
     or_,
     select,
@@ -29,62 +26,19 @@ from sqlalchemy import (
 from delivery.domain.ids import first_id
 from delivery.domain.model import (
     AccountId,
-    Answer,
     Attempt,
-    AttemptId,
-    Delivery,
     DeliveryId,
     EndpointId,
     EventId,
-    Failure,
-    Outcome,
     Parcel,
     Standing,
-    Status,
-    Timings,
     Trigger,
 )
 from delivery.places import Terms
-from delivery.store.cursors import Page, PageRequest, page
 from delivery.store.due import oldest, some_of_everybody
 from delivery.store.engine import AnyRow, Transaction, listed
 from delivery.store.reach import Reach
 from delivery.store.tables import attempts, deliveries, endpoints, events
-
-_STATUS = case((deliveries.c.lease.is_not(None), "sending"), else_=deliveries.c.standing)
-
-_LOG_COLUMNS = (
-    deliveries.c.id,
-    deliveries.c.account_id,
-    deliveries.c.event_id,
-    deliveries.c.event_type,
-    deliveries.c.endpoint_id,
-    endpoints.c.url,
-    _STATUS.label("status"),
-    deliveries.c.attempts_made,
-    deliveries.c.retries_used,
-    deliveries.c.next_attempt_at,
-    deliveries.c.last_response_status,
-    deliveries.c.last_error,
-    deliveries.c.job_id,
-    deliveries.c.created_at,
-    deliveries.c.finished_at,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryFilter:
-    """Which part of the log; None asks nothing. ``q`` finds an event, delivery or job by its id."""
-
-    status: Status | None = None
-    event: str | None = None
-    webhook_id: str | None = None
-    job_id: str | None = None
-    event_id: str | None = None
-    from_: datetime | None = None
-    to: datetime | None = None
-    q: str | None = None
-    response_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,85 +248,12 @@ def _attempt_row(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _attempt(row: Row[Any]) -> Attempt:
-    answer = None
-    if row.response_status is not None:
-        headers = tuple((name, value) for name, value in row.response_headers)
-        answer = Answer(row.response_status, headers, row.response_body, row.truncated)
-    return Attempt(
-        id=AttemptId(row.id),
-        delivery_id=DeliveryId(row.delivery_id),
-        account_id=AccountId(row.account_id),
-        number=row.number,
-        trigger=row.trigger,
-        started_at=row.started_at,
-        outcome=Outcome(
-            url=row.url,
-            headers=row.request_headers,
-            timings=Timings(row.total_ms, row.dns_ms, row.connect_ms, row.tls_ms, row.first_byte_ms),
-            answer=answer,
-            failure=Failure(row.error_class, row.error_message) if row.error_class else None,
-            remote_address=row.remote_address,
-        ),
-    )
-
-
-def _log_query(reach: Reach) -> Select[Any]:
-    joined = deliveries.join(endpoints, endpoints.c.id == deliveries.c.endpoint_id)
-    return select(*_LOG_COLUMNS).select_from(joined).where(reach.covers(deliveries))
-
-
 async def still_held(tx: Transaction, parcels: Sequence[Parcel]) -> set[DeliveryId]:
     """Which of these leases still hold; they do until the transaction ends."""
     tokens = {parcel.delivery_id: parcel.lease for parcel in parcels}
     query = select(deliveries.c.id, deliveries.c.lease).where(deliveries.c.id.in_(listed(tx, sorted(tokens))))
     rows = await tx.execute(query.order_by(deliveries.c.id).with_for_update())
     return {DeliveryId(row.id) for row in rows if tokens[row.id] == row.lease}
-
-
-async def find(tx: Transaction, reach: Reach, delivery_id: str) -> Delivery | None:
-    """One delivery."""
-    row = (await tx.execute(_log_query(reach).where(deliveries.c.id == delivery_id))).one_or_none()
-    return _delivery(row) if row else None
-
-
-async def of_events(tx: Transaction, reach: Reach, event_ids: Collection[str]) -> Sequence[Delivery]:
-    """All deliveries of these events, oldest first."""
-    query = _log_query(reach).where(deliveries.c.event_id.in_(listed(tx, event_ids)))
-    return [_delivery(row) for row in await tx.execute(query.order_by(deliveries.c.id))]
-
-
-async def browse(tx: Transaction, reach: Reach, which: DeliveryFilter, request: PageRequest) -> Page[Delivery]:
-    """A page of the log, newest first."""
-    query = _log_query(reach).where(*_conditions(which))
-    return await page(tx, query, deliveries.c.id, request, _delivery)
-
-
-def _conditions(which: DeliveryFilter) -> list[ColumnElement[bool]]:
-    row = deliveries.c
-    found: list[tuple[Any, ColumnElement[bool]]] = [
-        (which.status, literal(which.status) == _STATUS),
-        (which.event, row.event_type == which.event),
-        (which.webhook_id, row.endpoint_id == which.webhook_id),
-        (which.job_id, row.job_id == which.job_id),
-        (which.event_id, row.event_id == which.event_id),
-        (which.response_status, row.last_response_status == which.response_status),
-        (which.q, or_(row.id == which.q, row.event_id == which.q, row.job_id == which.q)),
-    ]
-    conditions = [condition for asked, condition in found if asked is not None]
-    if which.status == "failed":
-        conditions.append(row.standing == "failed")  # said once more in the words of the partial index
-    if which.from_ is not None:
-        conditions.append(row.id >= first_id("dlv", which.from_))
-    if which.to is not None:
-        conditions.append(row.id < first_id("dlv", which.to))
-    return conditions
-
-
-async def attempts_of(tx: Transaction, reach: Reach, delivery_id: str) -> Sequence[Attempt]:
-    """Every attempt of a delivery, in the order in which they were made."""
-    query = select(attempts).where(reach.covers(attempts), attempts.c.delivery_id == delivery_id)
-    return [_attempt(row) for row in await tx.execute(query.order_by(attempts.c.started_at, attempts.c.number))]
 
 
 async def ask(tx: Transaction, delivery_id: DeliveryId, trigger: Trigger, now: datetime) -> bool:
@@ -439,7 +320,3 @@ async def prune(tx: Transaction, *, before: datetime, limit: int) -> int:
     if gone:
         await tx.execute(delete(attempts).where(attempts.c.delivery_id.in_(listed(tx, gone))))
     return len(gone)
-
-
-def _delivery(row: Row[Any]) -> Delivery:
-    return Delivery(**row._mapping)  # noqa: SLF001 - the documented way to a row's names

@@ -60,9 +60,22 @@ async def of_accounts(tx: Transaction, accounts: Iterable[AccountId]) -> Mapping
     return found
 
 
-async def by_ids(tx: Transaction, ids: Iterable[EndpointId]) -> Sequence[Endpoint]:
-    """Endpoints as they are now, deleted ones too."""
-    return [_endpoint(row) for row in await tx.execute(select(endpoints).where(endpoints.c.id.in_(listed(tx, ids))))]
+async def by_ids(tx: Transaction, ids: Iterable[EndpointId], *, for_update: bool = False) -> Sequence[Endpoint]:
+    """Endpoints as they are now, deleted ones too; ``for_update`` as in ``find``, in one order for everybody."""
+    query = select(endpoints).where(endpoints.c.id.in_(listed(tx, ids))).order_by(endpoints.c.id)
+    return [_endpoint(row) for row in await tx.execute(query.with_for_update() if for_update else query)]
+
+
+async def following(tx: Transaction, after: EndpointId, *, limit: int) -> Sequence[Endpoint]:
+    """The endpoints that come next by their id, deleted ones too."""
+    query = select(endpoints).where(endpoints.c.id > after).order_by(endpoints.c.id).limit(limit)
+    return [_endpoint(row) for row in await tx.execute(query)]
+
+
+async def reseal(tx: Transaction, endpoint_id: EndpointId, secrets: Sequence[SealedSecret]) -> None:
+    """Write secrets of an endpoint that this transaction has locked. They are the same, so its version is, too."""
+    sealed = [asdict(secret) for secret in secrets]
+    await tx.execute(update(endpoints).where(endpoints.c.id == endpoint_id).values(secrets=sealed))
 
 
 async def health(tx: Transaction, endpoint_id: EndpointId) -> Health:

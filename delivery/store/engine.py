@@ -2,12 +2,14 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import ARRAY, Row, Select, String, event, func, literal, select
+from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -17,8 +19,15 @@ Transaction = AsyncConnection
 #: A row of whatever columns.
 AnyRow = Row[*tuple[Any, ...]]
 
-#: How long a writer waits for another process's turn on the same SQLite file.
-_SQLITE_PATIENCE_S = 15.0
+#: How long PostgreSQL may take to answer a statement.
+_PATIENCE_S = 15.0
+
+#: How long a writer on SQLite waits for its turn among us, and then for other processes to let go of the file.
+_SQLITE_PATIENCE_S = 10.0
+
+#: How long opening and closing connections may take.
+_CONNECT_S = 5.0
+_CLOSE_S = 2.0
 
 #: SQLSTATE classes of statements that will never succeed: data exceptions, constraint violations.
 _POISON = ("22", "23")
@@ -31,8 +40,7 @@ class Store:
         self.engine = engine
         self.dialect = engine.dialect.name
         sqlite = self.dialect == "sqlite"
-        # SQLite has one writer at a time: queueing here is fair, queueing on its file lock is not
-        self._turn: AbstractAsyncContextManager[Any] = asyncio.Lock() if sqlite else nullcontext()
+        self._one_at_a_time = asyncio.Lock() if sqlite else None
         self._reader = engine if sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -44,27 +52,68 @@ class Store:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Transaction]:
         """One transaction: committed when the block is left, rolled back when it raises."""
-        async with self._turn, self.engine.connect() as connection:
+        async with self._turn(), self.engine.connect() as connection:
             await connection.execution_options(writing=True)
             async with connection.begin():
                 yield connection
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Stand in line. SQLite has one writer at a time: queueing here is fair, queueing on its file lock is not."""
+        if self._one_at_a_time is None:
+            yield
+            return
+        async with asyncio.timeout(_SQLITE_PATIENCE_S):
+            await self._one_at_a_time.acquire()
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
+
     async def close(self) -> None:
         """Give the connections back."""
-        await self.engine.dispose()
+        with suppress(TimeoutError):  # a server that says nothing does not say good-bye, either
+            async with asyncio.timeout(_CLOSE_S):
+                await self.engine.dispose()
 
 
-def open_store(url: str, *, pool_size: int = 10) -> Store:
+def open_store(
+    url: str,
+    *,
+    pool_size: int = 10,
+    patience_s: float | None = _PATIENCE_S,
+    connect: Callable[..., Awaitable[Any]] | None = None,
+) -> Store:
     """Open a database: ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://…``. Connects at first use.
 
-    Errors do not quote what statements were called with: it may be a secret, and errors are logged.
+    ``patience_s`` bounds each statement; None: it may take as long as it takes. ``connect`` opens SQLite's connections
+    in the driver's stead, for a simulation of one. Errors do not quote what statements were called with: it may be a
+    secret, and errors are logged.
     """
     if url.startswith("sqlite"):
-        engine = create_async_engine(url, connect_args={"timeout": _SQLITE_PATIENCE_S}, hide_parameters=True)
+        how = {"timeout": _SQLITE_PATIENCE_S} | ({"async_creator_fn": connect} if connect else {})
+        engine = create_async_engine(url, connect_args=how, hide_parameters=True)
         _prepare_sqlite(engine)
     else:
-        engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, hide_parameters=True)
+        bounds = {"timeout": _CONNECT_S, "command_timeout": patience_s}
+        engine = create_async_engine(
+            url, pool_size=pool_size, max_overflow=0, hide_parameters=True, connect_args=bounds
+        )
+        _give_up_silence(engine)
     return Store(engine)
+
+
+def _give_up_silence(engine: AsyncEngine) -> None:
+    """Count a statement without an answer as a lost connection.
+
+    The server may be gone without a word, and another one be there at its address: no connection of the pool is to be
+    trusted then, and to ask over this one once more, be it for a rollback, would wait for ever.
+    """
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def judge(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, TimeoutError):
+            context.is_disconnect = True
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
@@ -106,6 +155,12 @@ def is_poison(error: BaseException) -> bool:
 def is_database_fault(error: BaseException) -> bool:
     """True where the database could not be reached or could not do its work, whatever was asked of it."""
     return isinstance(error, (DBAPIError, OSError, TimeoutError, PoolTimeoutError)) and not is_poison(error)
+
+
+async def time_of(tx: Transaction) -> datetime:
+    """What time it is for a PostgreSQL server."""
+    now: datetime = (await tx.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
 
 
 def listed(tx: Transaction, values: Iterable[str]) -> Select[Any]:

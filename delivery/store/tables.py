@@ -90,6 +90,24 @@ users = Table(
     Column("created_at", Moment, nullable=False),
 )
 
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("user_id", ForeignKey("users.id"), nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
+    comment="who is logged in; a session that has ended has no row",
+)
+
+login_tries = Table(
+    "login_tries",
+    metadata,
+    Column("subject", String(64), primary_key=True, comment="SHA-256 of an e-mail address, or of a client's address"),
+    Column("tries", Integer, nullable=False, comment="wrong passwords since then"),
+    Column("since", Moment, nullable=False, index=True),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,
@@ -236,6 +254,49 @@ attempts = Table(
     Column("tls_ms", Float),
     Column("first_byte_ms", Float),
     Column("remote_address", String(64)),
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(40), comment="whose deliveries; NULL: everybody's"),
+    Column("filter", Json, nullable=False, comment="as it was asked for"),
+    Column("by_error", Json, nullable=False, comment="how many matched at the start: [[last error, count], …]"),
+    Column("state", String(8), nullable=False, comment="running, finished, stopped"),
+    Column("created_by", String(40), nullable=False, comment="the key or the user"),
+    Column("created_at", Moment, nullable=False),
+    Column("finished_at", Moment, comment="when the last of what was asked for had been sent"),
+    Index(None, "account_id", "id"),
+)
+
+replay_parts = Table(
+    "replay_parts",
+    metadata,
+    Column("replay_id", ForeignKey("replays.id"), primary_key=True),
+    Column("endpoint_id", String(40), primary_key=True),
+    Column("last", String(40), nullable=False, comment="the newest delivery that matched at the start"),
+    Column("cursor", String(40), nullable=False, comment="the last delivery that was looked at"),
+    Column("walked", Boolean, nullable=False, comment="everything was looked at"),
+    Column("ended", Boolean, nullable=False, comment="and everything that was asked for has been sent"),
+    Column("matched", Integer, nullable=False, comment="at the start"),
+    Column("asked", Integer, nullable=False),
+    Column("delivered", Integer, nullable=False, comment="of those asked for"),
+    Column("failed", Integer, nullable=False, comment="of those asked for"),
+    Column("withdrawn", Integer, nullable=False, comment="of those asked for: ended before they were sent"),
+    Column("in_progress", Integer, nullable=False, comment="passed over: an attempt was under way or due anyway"),
+    Column("disabled", Integer, nullable=False, comment="passed over: the endpoint was disabled or deleted"),
+    Column("changed", Integer, nullable=False, comment="no longer matched when their turn came"),
+)
+
+replay_asks = Table(
+    "replay_asks",
+    metadata,
+    Column("replay_id", String(40), primary_key=True),
+    Column("endpoint_id", String(40), primary_key=True),
+    Column("delivery_id", String(40), primary_key=True),
+    Column("attempts_before", Integer, nullable=False),
+    comment="deliveries that a replay asked for and that it has not seen sent yet",
 )
 
 dead_letters = Table(

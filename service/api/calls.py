@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -16,22 +17,31 @@ from delivery.domain.errors import HooklineError, InvalidInput
 from delivery.domain.model import Scope
 from delivery.store.reach import Reach
 from service.auth import Principal
+from service.credentials import Credentials
+from service.origin import client_address, over_https
 from service.runtime import Runtime
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
-#: What a caller must be: anyone at all, anyone we know, a person who logged in, or the bearer of a scope.
-Need = Literal["anyone", "account", "person"] | Scope
+#: What a caller must be: anyone at all, anyone but known by name if possible, anyone we know, a person who logged in,
+#: or the bearer of a scope.
+Need = Literal["anyone", "visitor", "account", "person"] | Scope
 
 AioHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 RUNTIME = web.AppKey("runtime", Runtime)
 NEEDS = web.AppKey("needs", dict[Any, Need])
 PRINCIPAL = web.RequestKey("principal", Principal)
+CREDENTIALS = web.RequestKey("credentials", Credentials)
 CHARGED = web.RequestKey("charged", int)
+_FIELDS = web.RequestKey("fields", dict[str, str])
 
 #: An event with what stands around it in a request: its id, its account.
 MOST_BODY = MOST_BYTES + 4096
+
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FORM = 16 * 1024
 
 #: How long a request body may take to come in, in seconds.
 PATIENCE_S = 30.0
@@ -59,6 +69,16 @@ class Call(Generic[T]):
     def reach(self) -> Reach:
         """Whose rows the caller may see."""
         return self.principal.reach
+
+    @property
+    def address(self) -> str | None:
+        """Where the caller calls from."""
+        return client_address(self.request, self.runtime.settings.trusted_proxies)
+
+    @property
+    def https(self) -> bool:
+        """Whether the caller speaks TLS."""
+        return over_https(self.request, self.runtime.settings.trusted_proxies)
 
     @property
     def id(self) -> str:
@@ -120,13 +140,18 @@ async def _asked(request: web.Request, route: Route) -> BaseModel | None:
     if route.method == "GET":
         # an empty field of a form asks nothing
         return validated(route.takes, {name: value for name, value in request.query.items() if value != ""})
-    raw = await _read(request, route.most_bytes)
-    if not raw and not any(member.is_required() for member in route.takes.model_fields.values()):
-        return route.takes()
-    return validated(route.takes, await _parsed(raw, route))
+    return await read_body(request, route.takes, route.most_bytes, by_event=route.by_event)
 
 
-def validated(model: type[BaseModel], value: Any) -> BaseModel:
+async def read_body(request: web.Request, model: type[M], most_bytes: int = MOST_BODY, *, by_event: bool = False) -> M:
+    """Read what a request says in its body; without one, a model that needs nothing."""
+    raw = await _read(request, most_bytes)
+    if not raw and not any(member.is_required() for member in model.model_fields.values()):
+        return model()
+    return validated(model, await _parsed(raw, most_bytes, by_event=by_event))
+
+
+def validated(model: type[M], value: Any) -> M:
     """Hold what came in against a model.
 
     Raises:
@@ -141,16 +166,31 @@ def validated(model: type[BaseModel], value: Any) -> BaseModel:
         raise InvalidInput("invalid_payload", f'"{field or "body"}" {what}', field=field) from error
 
 
-async def _parsed(raw: bytes, route: Route) -> Any:
+async def _parsed(raw: bytes, most_bytes: int, *, by_event: bool) -> Any:
     """Parse a body, refusing what no database could keep."""
 
     def parse() -> Any:
-        value = read_json(raw, most_bytes=route.most_bytes)
-        if not route.by_event:
+        value = read_json(raw, most_bytes=most_bytes)
+        if not by_event:
             write_json(value)
         return value
 
     return await asyncio.to_thread(parse) if len(raw) > _LARGE else parse()
+
+
+def is_form(request: web.Request) -> bool:
+    """Whether a request comes from a form of a page."""
+    return request.content_type == _FORM
+
+
+async def fields(request: web.Request) -> dict[str, str]:
+    """The fields of a form; of any other body there are none, and it is left unread."""
+    if not is_form(request):
+        return {}
+    if _FIELDS not in request:
+        raw = await _received(request, _MOST_FORM)
+        request[_FIELDS] = dict(parse_qsl(raw.decode(errors="replace"), keep_blank_values=True))
+    return request[_FIELDS]
 
 
 async def _read(request: web.Request, most_bytes: int) -> bytes:
@@ -158,6 +198,10 @@ async def _read(request: web.Request, most_bytes: int) -> bytes:
     if not request.body_exists:
         return b""
     _refuse_other_types(request.headers, request.content_type, request.charset)
+    return await _received(request, most_bytes)
+
+
+async def _received(request: web.Request, most_bytes: int) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(PATIENCE_S):

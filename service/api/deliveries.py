@@ -9,9 +9,9 @@ from delivery.domain import model
 from delivery.domain.catalogue import TEST_TYPE
 from delivery.domain.errors import Conflict, NotFound
 from delivery.domain.model import Status
-from delivery.store import deliveries, endpoints, events
-from delivery.store.deliveries import DeliveryFilter
+from delivery.store import deliveries, endpoints, events, log
 from delivery.store.engine import Transaction
+from delivery.store.log import DeliveryFilter
 from delivery.store.reach import Reach
 from service.api.attempts import Attempt, attempt_shape
 from service.api.calls import Call
@@ -68,6 +68,7 @@ class OfWebhookQuery(PageQuery):
     to: AskedMoment | None = Field(None, description="made before")
     q: Word | None = None
     response_status: int | None = Field(None, ge=100, le=999)
+    error_class: Word | None = Field(None, description="what the last attempt failed with")
 
 
 class DeliveryQuery(OfWebhookQuery):
@@ -86,7 +87,7 @@ async def page_of(call: Call[OfWebhookQuery] | Call[DeliveryQuery], webhook_id: 
     asked = call.asked.model_dump(exclude={"limit", "cursor", "webhook_id"})
     async with call.runtime.store.reading() as tx:
         which = DeliveryFilter(**asked, webhook_id=webhook_id)
-        page = await deliveries.browse(tx, call.reach, which, call.asked.request())
+        page = await log.browse(tx, call.reach, which, call.asked.request())
     return Deliveries(items=[delivery_shape(delivery) for delivery in page.items], next=page.next)
 
 
@@ -94,7 +95,7 @@ async def find(call: Call[None]) -> DeliveryInFull:
     """Show one delivery and all its attempts."""
     async with call.runtime.store.reading() as tx:
         delivery = await _found(tx, call.reach, call.id)
-        attempts = await deliveries.attempts_of(tx, call.reach, call.id)
+        attempts = await log.attempts_of(tx, call.reach, call.id)
         found = await events.find(tx, call.reach, delivery.event_id)
         [endpoint] = await endpoints.by_ids(tx, [delivery.endpoint_id])
     body = found[0].body if found else b""
@@ -133,7 +134,7 @@ async def cancel(call: Call[None]) -> Delivery:
 
 
 async def _found(tx: Transaction, reach: Reach, delivery_id: str) -> model.Delivery:
-    delivery = await deliveries.find(tx, reach, delivery_id)
+    delivery = await log.find(tx, reach, delivery_id)
     if delivery is None:
         raise NotFound("delivery")
     return delivery

@@ -1,25 +1,10 @@
-"""The description of the API for people: one page, made from the OpenAPI document, with nothing from elsewhere."""
+"""The description of the API for people: one page, made from the OpenAPI document; it looks like the dashboard."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from http import HTTPStatus
 from typing import Any
-
-_STYLE = """
-:root { color-scheme: light dark; --line: light-dark(#d6d9de, #3a3f46); --soft: light-dark(#f3f4f6, #1e2227);
-  --accent: light-dark(#0b5cad, #7db7f0); }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; }
-h2 { border-bottom: 1px solid var(--line); margin-top: 2.5rem; }
-code, pre { font: 0.875em ui-monospace, monospace; }
-pre { background: var(--soft); padding: .75rem; overflow-x: auto; border-radius: .4rem; }
-article { border: 1px solid var(--line); border-radius: .4rem; padding: .25rem 1rem; margin: 1rem 0; }
-h3 { font-size: 1rem; margin: .6rem 0; overflow-wrap: anywhere; }
-h3 b { color: var(--accent); }
-table { border-collapse: collapse; width: 100%; }
-td, th { text-align: left; padding: .25rem .5rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-a { color: var(--accent); } nav a { margin-right: .75rem; }
-"""
 
 
 def page(document: Mapping[str, Any]) -> str:
@@ -34,7 +19,8 @@ def page(document: Mapping[str, Any]) -> str:
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(info['title'])} API</title><style>{_STYLE}</style></head><body><main>",
+        f"<title>{escape(info['title'])} API</title>",
+        '<link rel="stylesheet" href="/static/hookline.css"></head><body><main>',
         f"<h1>{escape(info['title'])} API <small>{escape(info['version'])}</small></h1>",
         *(f"<p>{_prose(paragraph)}</p>" for paragraph in info["description"].split("\n\n")),
         '<p>For programs: <a href="/api/openapi.json">openapi.json</a></p><nav>',

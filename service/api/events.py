@@ -7,7 +7,7 @@ from typing import Any
 from delivery.domain import model
 from delivery.domain.errors import NotFound
 from delivery.domain.model import Endpoint
-from delivery.store import deliveries, endpoints, events
+from delivery.store import endpoints, events, log
 from delivery.store.engine import Transaction
 from delivery.store.events import EventFilter, PassedOver
 from delivery.store.reach import Reach
@@ -71,7 +71,7 @@ async def find(call: Call[None]) -> Event:
 
 async def _in_full(tx: Transaction, reach: Reach, found: Sequence[tuple[model.Event, PassedOver]]) -> list[Event]:
     receivers = await endpoints.of_accounts(tx, {event.account_id for event, _ in found})
-    made = await deliveries.of_events(tx, reach, [event.id for event, _ in found])
+    made = await log.of_events(tx, reach, [event.id for event, _ in found])
     return [
         event_shape(
             event,

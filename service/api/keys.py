@@ -1,12 +1,14 @@
 """API keys."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import Field
 
 from delivery.domain.errors import NotFound
 from delivery.domain.model import Scope
 from delivery.store import accounts
+from delivery.telemetry import tell
 from service.api.calls import Call
 from service.api.shapes import Body, Listing, Moment, PageQuery, Shape
 from service.credentials import Forbidden
@@ -49,6 +51,7 @@ async def create(call: Call[NewKey]) -> MadeKey:
     if not scopes <= call.principal.scopes:
         raise Forbidden("forbidden", "Only an operator can make keys that operate")
     key, text = await call.runtime.auth.create_key(call.principal.account_id, call.asked.name, scopes)
+    tell("key.made", key_id=key.id, account_id=key.account_id, scopes=sorted(scopes), user_id=_user_id(call))
     return MadeKey(**_members(key), key=text)
 
 
@@ -64,6 +67,11 @@ async def revoke(call: Call[None]) -> None:
     async with call.runtime.store.writing() as tx:
         if not await accounts.revoke_key(tx, call.reach, call.id, call.runtime.around.clock.now()):
             raise NotFound("API key")
+    tell("key.revoked", key_id=call.id, user_id=_user_id(call))
+
+
+def _user_id(call: Call[Any]) -> str | None:
+    return call.principal.user.id if call.principal.user else None
 
 
 def _members(key: accounts.ApiKey) -> dict[str, object]:

@@ -16,9 +16,10 @@ from delivery.domain.signing import accept_secret, make_secret, seed_signature, 
 from delivery.ports import Clock
 from delivery.store import events
 from delivery.store.engine import Store, is_database_fault
-from service.api.calls import Call
+from service.api.calls import CREDENTIALS, Call
 from service.api.shapes import Query, Shape
-from service.credentials import Credentials, Unauthorised
+from service.credentials import Unauthorised
+from service.platform import PlatformAway
 from service.runtime import Runtime
 
 #: Set when the application begins to shut down.
@@ -114,9 +115,11 @@ async def _another_look(call: Call[ListenQuery]) -> bool:
 
 async def _still_known(call: Call[ListenQuery]) -> bool:
     try:
-        await call.runtime.auth.identify(Credentials.of(call.request.headers))
+        await call.runtime.auth.identify(call.request[CREDENTIALS])
     except Unauthorised:  # revoked or expired meanwhile
         return False
+    except PlatformAway:  # nor can this be known while the platform is away
+        return True
     except Exception as error:
         # whether the key is still good cannot be known while the database is away, and nothing is sent meanwhile
         if not is_database_fault(error):

@@ -31,5 +31,5 @@ class Session(Shape):
 
 async def log_in(call: Call[Credentials]) -> Session:
     """Trade an address and a password for a token."""
-    token, user, account = await call.runtime.auth.log_in(call.asked.email, call.asked.password)
-    return Session(token=token, user=LoggedInUser(id=user.id, email=user.email, plan=account.plan))
+    made = await call.runtime.auth.logins.log_in(call.asked.email, call.asked.password, call.address)
+    return Session(token=made.token, user=LoggedInUser(id=made.user.id, email=made.user.email, plan=made.account.plan))

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from delivery import VERSION
 from service.api.calls import Route
-from service.auth import UNMETERED
+from service.plans import UNMETERED
 
 _REF = "#/components/schemas/{model}"
 _PATH_NAME = re.compile(r"{(\w+)}")

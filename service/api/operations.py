@@ -63,8 +63,3 @@ async def openapi(call: Call[None]) -> web.Response:
 async def docs(call: Call[None]) -> web.Response:
     """Describe the API to people."""
     return web.Response(text=call.request.app[DOCS], content_type="text/html")
-
-
-async def home(_: Call[None]) -> web.Response:
-    """Show the way to the documentation."""
-    return web.Response(status=302, headers={"Location": "/api/docs"})

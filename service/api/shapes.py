@@ -29,8 +29,21 @@ Moment = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2024-03-14T10:23:45.000Z"]}),
 ]
 
-#: A time in a query; without a zone it is UTC.
-AskedMoment = Annotated[datetime, AfterValidator(lambda m: m if m.tzinfo else m.replace(tzinfo=UTC))]
+
+def in_utc(moment: datetime) -> datetime:
+    """A time that somebody asked for; without a zone it is UTC.
+
+    >>> in_utc(datetime.fromisoformat("2024-03-14T11:23:45+01:00")).isoformat()
+    '2024-03-14T10:23:45+00:00'
+    """
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError as error:  # in the first or the last hours of the calendar, in a zone of its own
+        raise ValueError("in UTC it is outside of the calendar") from error
+
+
+#: A time in a question.
+AskedMoment = Annotated[datetime, AfterValidator(in_utc)]
 
 #: A word in a query: something that may be compared with an id or a type.
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]

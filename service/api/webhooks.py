@@ -11,7 +11,7 @@ from delivery.domain.gate import is_open
 from delivery.domain.model import Endpoint
 from delivery.domain.signing import standard_secret
 from delivery.registry import Wishes
-from delivery.store import deliveries, endpoints, events
+from delivery.store import endpoints, events, log
 from delivery.store.endpoints import Health as RecentHealth
 from delivery.store.engine import Transaction
 from service.api.attempts import Attempt, attempt_shape
@@ -184,13 +184,13 @@ async def test(call: Call[None]) -> TestAttempt:
     """Send a signed sample now."""
     delivery_id, attempt = await call.runtime.registry.test(call.reach, call.id)
     async with call.runtime.store.reading() as tx:
-        delivery = await deliveries.find(tx, call.reach, delivery_id)
+        delivery = await log.find(tx, call.reach, delivery_id)
         found = await events.find(tx, call.reach, delivery.event_id) if delivery else None
     body = found[0].body if found else b""
     return TestAttempt(**attempt_shape(attempt, body).model_dump(by_alias=False), delivery_id=delivery_id)
 
 
-async def log(call: Call[OfWebhookQuery]) -> Deliveries:
+async def show_log(call: Call[OfWebhookQuery]) -> Deliveries:
     """List a webhook's deliveries."""
     async with call.runtime.store.reading() as tx:
         endpoint = await _found(tx, call)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.commands.filters import Filters, log_filters, named
 from service.commands.printing import print_json, print_row, print_table
 from service.commands.situation import Caller, calls_api
 
@@ -21,26 +22,17 @@ _REMEMBERED = 10_000
 
 _COLUMNS = ("TIME", "EVENT", "STATUS", "ATTEMPTS", "ANSWER", "NEXT", "ID", "URL")
 _WIDTHS = (19, 20, 9, 8, 6, 19, 32, 0)
-_STATUSES = ("pending", "sending", "delivered", "failed", "cancelled")
 
 
 @click.command()
-@click.option("--status", type=click.Choice(_STATUSES))
-@click.option("--event", metavar="TYPE", help="Deliveries of events of this type.")
-@click.option("--webhook-id", metavar="ID")
-@click.option("--job-id", metavar="ID")
-@click.option("--event-id", metavar="ID")
-@click.option("--from", "from_", metavar="TIME", help="Made at or after this time (RFC 3339).")
-@click.option("--to", metavar="TIME", help="Made before this time.")
-@click.option("--q", metavar="TEXT", help="An event, delivery or job, by its id.")
-@click.option("--response-status", type=int, metavar="CODE", help="The last answer.")
+@log_filters("pending", "sending", "delivered", "failed", "cancelled")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
 @click.option("--follow", is_flag=True, help="Go on and print what changes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow, one delivery a line.")
 @calls_api
 def deliveries(caller: Caller, limit: int, *, follow: bool, as_json: bool, **filters: str | int | None) -> None:
     """Show the log of deliveries."""
-    wanted = {name.rstrip("_"): value for name, value in filters.items()}
+    wanted = named(filters)
     if follow:
         from service.stopping import until_stopped
 
@@ -66,7 +58,7 @@ def retry(caller: Caller, delivery_id: str, *, as_json: bool) -> None:
         click.echo(f"One more attempt is being made; `hookline deliveries --q {delivery_id}` shows what became of it")
 
 
-async def _newest(api: "Api", filters: Mapping[str, str | int | None], limit: int) -> dict[str, Any]:
+async def _newest(api: "Api", filters: Filters, limit: int) -> dict[str, Any]:
     """The newest deliveries, and the cursor of the rest."""
     items: list[Any] = []
     cursor = None
@@ -79,7 +71,7 @@ async def _newest(api: "Api", filters: Mapping[str, str | int | None], limit: in
     return {"items": items, "next": cursor}
 
 
-async def _follow(api: "Api", filters: Mapping[str, str | int | None], limit: int, *, as_json: bool) -> None:
+async def _follow(api: "Api", filters: Filters, limit: int, *, as_json: bool) -> None:
     known: dict[str, tuple[Any, ...]] = {}
     if not as_json:
         print_row(_COLUMNS, _WIDTHS)

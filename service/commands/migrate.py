@@ -27,7 +27,7 @@ async def _migrate(settings: Settings) -> tuple[str | None, str | None]:
     from delivery.store.engine import open_store
     from service import schema
 
-    store = open_store(settings.database_url, pool_size=1)
+    store = open_store(settings.database_url, pool_size=1, patience_s=None)
     try:
         before = await schema.version(store)
         await schema.migrate(store)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -59,14 +59,15 @@ def print_row(cells: Sequence[str], widths: Sequence[int]) -> None:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how many are done; gives what to call with each new number of them."""
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how many are done, of a total that may be unknown; gives what to call with each new number."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    columns = (TextColumn("{task.description}"), SpinnerColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    how_far = SpinnerColumn() if total is None else BarColumn()
+    columns = (TextColumn("{task.description}"), how_far, MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)
 
 

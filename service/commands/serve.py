@@ -1,6 +1,7 @@
 """`hookline serve`."""
 
 import os
+import resource
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -63,8 +64,14 @@ def serve(situation: Situation, roles: tuple[Role, ...], processes: int, *, unde
         from service.server import serve as run
 
         set_up_logging(settings)
+        _leave_no_core()
         plan = _child(settings) if under_parent else _parent(situation.config, settings, roles, processes)
         uvloop.run(run(plan))
+
+
+def _leave_no_core() -> None:
+    """A core dump would hold every key and secret that this process knows."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _child(settings: Settings) -> "Plan":

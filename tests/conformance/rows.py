@@ -72,10 +72,9 @@ async def claim(
         return await deliveries.claim(tx, lease, terms, now=now, until=now + LEASE, fairly=fairly)
 
 
-async def settle(store: Store, parcel: Parcel, **changes: Any) -> None:
-    """Write what an attempt came to: delivered with a 200, or as the changes say."""
+async def settle(store: Store, *parcels: Parcel, **changes: Any) -> None:
+    """Write what attempts came to: delivered with a 200, or as the changes say."""
     usual: dict[str, Any] = {
-        "parcel": parcel,
         "standing": "delivered",
         "retries_used": 1,
         "next_attempt_at": None,
@@ -85,10 +84,10 @@ async def settle(store: Store, parcel: Parcel, **changes: Any) -> None:
         "last_error": None,
     }
     async with store.writing() as tx:
-        await deliveries.settle(tx, [Settlement(**usual | changes)])
+        await deliveries.settle(tx, [Settlement(parcel, **usual | changes) for parcel in parcels])
 
 
-async def log(store: Store, *made: Attempt) -> None:
+async def attempts_in(store: Store, *made: Attempt) -> None:
     async with store.writing() as tx:
         await deliveries.log(tx, made)
 

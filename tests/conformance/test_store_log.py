@@ -12,16 +12,16 @@ from delivery.domain.errors import InvalidInput
 from delivery.domain.gate import OPENS_AFTER
 from delivery.domain.ids import new_id
 from delivery.domain.model import Answer, KeyId
-from delivery.store import accounts, dead_letters, deliveries, endpoints, events
+from delivery.store import accounts, dead_letters, deliveries, endpoints, events, log
 from delivery.store.accounts import ApiKey
 from delivery.store.cursors import Page, PageRequest, encode
 from delivery.store.dead_letters import DeadLetter
-from delivery.store.deliveries import DeliveryFilter
 from delivery.store.endpoints import Turn
 from delivery.store.engine import Store, Transaction
 from delivery.store.events import EventFilter
+from delivery.store.log import DeliveryFilter
 from delivery.store.reach import EVERYONE, Reach
-from tests.conformance.rows import deliveries_in, delivery_in, endpoint_in, events_in, log, settle
+from tests.conformance.rows import attempts_in, deliveries_in, delivery_in, endpoint_in, events_in, settle
 from tests.support.clock import NOON
 from tests.support.samples import an_attempt, an_event, an_outcome
 from tests.support.stores import ACCOUNT, NEIGHBOUR
@@ -34,7 +34,7 @@ ALL = PageRequest(limit=100)
 
 async def found(store: Store, **asked: Any) -> list[str]:
     async with store.reading() as tx:
-        page = await deliveries.browse(tx, EVERYONE, DeliveryFilter(**asked), ALL)
+        page = await log.browse(tx, EVERYONE, DeliveryFilter(**asked), ALL)
     return [delivery.id for delivery in page.items]
 
 
@@ -132,7 +132,7 @@ def a_key(key_id: KeyId, **changes: Any) -> ApiKey:
 
 
 LISTS = {
-    "deliveries": List(add_delivery, lambda tx, ask: deliveries.browse(tx, EVERYONE, DeliveryFilter(), ask)),
+    "deliveries": List(add_delivery, lambda tx, ask: log.browse(tx, EVERYONE, DeliveryFilter(), ask)),
     "events": List(add_event, lambda tx, ask: events.browse(tx, EVERYONE, EventFilter(), ask)),
     "endpoints": List(add_endpoint, lambda tx, ask: endpoints.browse(tx, EVERYONE, ask)),
     "keys": List(add_key, lambda tx, ask: accounts.browse_keys(tx, EVERYONE, ask)),
@@ -163,8 +163,8 @@ async def test_pages_neither_skip_nor_repeat_a_row_while_rows_are_being_added(
 async def test_a_page_says_whether_there_is_more(store: Store) -> None:
     await deliveries_in(store, await endpoint_in(store), 4)
     async with store.reading() as tx:
-        exact = await deliveries.browse(tx, EVERYONE, DeliveryFilter(), PageRequest(limit=4))
-        short = await deliveries.browse(tx, EVERYONE, DeliveryFilter(), PageRequest(limit=3))
+        exact = await log.browse(tx, EVERYONE, DeliveryFilter(), PageRequest(limit=4))
+        short = await log.browse(tx, EVERYONE, DeliveryFilter(), PageRequest(limit=3))
     assert (exact.next, short.next) == (None, encode(short.items[-1].id))
 
 
@@ -172,7 +172,7 @@ async def test_a_page_says_whether_there_is_more(store: Store) -> None:
 async def test_a_cursor_that_is_none_of_ours_is_refused(store: Store, cursor: str) -> None:
     async with store.reading() as tx:
         with pytest.raises(InvalidInput) as refusal:
-            await deliveries.browse(tx, EVERYONE, DeliveryFilter(), PageRequest(cursor=cursor))
+            await log.browse(tx, EVERYONE, DeliveryFilter(), PageRequest(cursor=cursor))
     assert (refusal.value.code, refusal.value.field) == ("invalid_cursor", "cursor")
 
 
@@ -182,7 +182,7 @@ async def test_a_cursor_that_is_none_of_ours_is_refused(store: Store, cursor: st
 async def test_nothing_that_reads_or_changes_reaches_into_another_account(store: Store) -> None:
     endpoint = await endpoint_in(store)
     parcel = await delivery_in(store, endpoint)
-    await log(store, an_attempt(parcel))
+    await attempts_in(store, an_attempt(parcel))
     key = a_key(KeyId("key_1"))
     async with store.writing() as tx:
         await accounts.add_key(tx, key)
@@ -195,11 +195,11 @@ async def test_nothing_that_reads_or_changes_reaches_into_another_account(store:
                 await endpoints.find(tx, reach, endpoint.id) is not None,
                 await endpoints.find(tx, reach, endpoint.id, for_update=True) is not None,
                 bool((await endpoints.browse(tx, reach, ALL)).items),
-                await deliveries.find(tx, reach, parcel.delivery_id) is not None,
-                bool(await deliveries.of_events(tx, reach, [parcel.event_id])),
-                bool((await deliveries.browse(tx, reach, DeliveryFilter(), ALL)).items),
-                bool((await deliveries.browse(tx, reach, DeliveryFilter(q=parcel.delivery_id), ALL)).items),
-                bool(await deliveries.attempts_of(tx, reach, parcel.delivery_id)),
+                await log.find(tx, reach, parcel.delivery_id) is not None,
+                bool(await log.of_events(tx, reach, [parcel.event_id])),
+                bool((await log.browse(tx, reach, DeliveryFilter(), ALL)).items),
+                bool((await log.browse(tx, reach, DeliveryFilter(q=parcel.delivery_id), ALL)).items),
+                bool(await log.attempts_of(tx, reach, parcel.delivery_id)),
                 bool((await accounts.browse_keys(tx, reach, ALL)).items),
                 await accounts.revoke_key(tx, reach, key.id, NOON),
                 await deliveries.cancel(tx, reach, parcel.delivery_id, reason="by hand", now=NOON),
@@ -230,17 +230,17 @@ async def test_an_operator_reaches_every_account(store: Store) -> None:
 async def test_whatever_bytes_came_back_are_in_the_log_as_they_came(store: Store, answer: Answer) -> None:
     parcel = await delivery_in(store, await endpoint_in(store))
     attempt = an_attempt(parcel, an_outcome(answer))
-    await log(store, attempt)
+    await attempts_in(store, attempt)
     async with store.reading() as tx:
-        assert await deliveries.attempts_of(tx, EVERYONE, parcel.delivery_id) == [attempt]
+        assert await log.attempts_of(tx, EVERYONE, parcel.delivery_id) == [attempt]
 
 
 async def test_attempts_are_listed_in_the_order_in_which_they_were_made(store: Store) -> None:
     parcel = await delivery_in(store, await endpoint_in(store))
     made = [an_attempt(parcel, number=n + 1, started_at=NOON + n * SECOND) for n in range(4)]
-    await log(store, *made[::-1])
+    await attempts_in(store, *made[::-1])
     async with store.reading() as tx:
-        assert await deliveries.attempts_of(tx, EVERYONE, parcel.delivery_id) == made
+        assert await log.attempts_of(tx, EVERYONE, parcel.delivery_id) == made
 
 
 # --- how endpoints are doing ------------------------------------------------------------------------------------------
@@ -298,16 +298,16 @@ async def test_old_ended_deliveries_are_forgotten_with_their_attempts_and_then_t
     waiting, young = await delivery_in(store, endpoint), await delivery_in(store, endpoint, created_at=NOON + SECOND)
     for parcel in (*old, young):
         await settle(store, parcel)
-        await log(store, an_attempt(parcel))
+        await attempts_in(store, an_attempt(parcel))
     before = NOON + SECOND
     async with store.writing() as tx:
         assert await events.prune(tx, before=before, limit=10) == 0, "their deliveries are still there"
         assert [await deliveries.prune(tx, before=before, limit=2) for _ in range(3)] == [2, 1, 0]
         assert [await events.prune(tx, before=before, limit=2) for _ in range(3)] == [2, 1, 0]
         for parcel in old:
-            assert await deliveries.attempts_of(tx, EVERYONE, parcel.delivery_id) == []
+            assert await log.attempts_of(tx, EVERYONE, parcel.delivery_id) == []
             assert await events.find(tx, EVERYONE, parcel.event_id) is None
-        assert len(await deliveries.attempts_of(tx, EVERYONE, young.delivery_id)) == 1
+        assert len(await log.attempts_of(tx, EVERYONE, young.delivery_id)) == 1
         assert await events.find(tx, EVERYONE, waiting.event_id) is not None
     assert sorted(await found(store)) == sorted([waiting.delivery_id, young.delivery_id])
 

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from ssl import SSLContext
 from typing import Any
 
-from delivery.destinations.session import open_session
+from delivery.destinations.session import open_session, tls_context
 from delivery.destinations.webhook import WebhookDestination
 from delivery.domain.guard import EgressPolicy
 from delivery.domain.model import AccountId, DeliveryId, Endpoint, EndpointId, EventId, Outcome, Parcel
@@ -141,12 +142,18 @@ def shipment(url: str, *, body: bytes = BODY, secrets: Sequence[str] = (SECRET,)
     return Shipment(parcel, endpoint, secrets, number=changes.pop("number", 1), trigger="first", at=AT)
 
 
+@cache
+def _trusting_the_system() -> SSLContext:
+    """Reading all authorities of the system takes longer than most of these tests."""
+    return tls_context()
+
+
 @asynccontextmanager
 async def destination(
     policy: EgressPolicy = LOOPBACK, *, patience: float = 5.0, brand: str = "Tagmatic", **session: Any
 ) -> AsyncIterator[WebhookDestination]:
     """Open a destination with a session of its own. ``patience`` is the time limit of an attempt."""
-    async with open_session(policy, **session) as opened:
+    async with open_session(policy, **{"ssl_context": _trusting_the_system()} | session) as opened:
         yield WebhookDestination(opened, policy, brand=brand, attempt_timeout=patience, body_patience=0.3)
 
 

@@ -16,10 +16,14 @@ _BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 class PostgreSQL:
-    """One cluster. ``durable`` makes it flush to disk as in service; without it tests are quicker."""
+    """One cluster. ``durable`` makes it flush to disk as in service; without it tests are quicker.
 
-    def __init__(self, *, durable: bool = False) -> None:
+    ``segment_mib`` is how large the files of its write-ahead log are.
+    """
+
+    def __init__(self, *, durable: bool = False, segment_mib: int = 16) -> None:
         self._durable = durable
+        self._segment_mib = segment_mib
         self._folder = tempfile.TemporaryDirectory(prefix="hookline-postgresql-", ignore_cleanup_errors=True)
         self._root = Path(self._folder.name)
         self._log = self._root / "server.log"
@@ -33,7 +37,8 @@ class PostgreSQL:
             self._root.chmod(0o755)
             process.give_to(self._root, _USER)
             command = [*process.as_user(_USER), self._program("initdb"), "-D", str(data), "-U", _USER, "-A", "trust"]
-            subprocess.run([*command, "-E", "UTF8", "--no-sync"], check=True, capture_output=True)
+            command += ["-E", "UTF8", "--no-sync", f"--wal-segsize={self._segment_mib}"]
+            subprocess.run(command, check=True, capture_output=True)
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -52,6 +57,24 @@ class PostgreSQL:
         if self._process is not None:
             process.end(self._process, signal.SIGQUIT if hard else signal.SIGINT)
             self._process = None
+
+    def move(self) -> None:
+        """Stop it as if the power had failed, and start it at another address."""
+        self.stop(hard=True)
+        self.port = process.free_port()
+        self.start()
+
+    def let_files_grow(self, most_bytes: int | None) -> None:
+        """Let none of its files grow any larger, as on a full disk; None: let them grow again.
+
+        A size that is no multiple of a page makes the server say "disk full" when it writes a part of one.
+        """
+        assert self._process is not None
+        postmaster = self._process.pid
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        limit = f"--fsize={'unlimited' if most_bytes is None else most_bytes}:"
+        for pid in (str(postmaster), *children):
+            subprocess.run([*process.as_user(_USER), "prlimit", "--pid", pid, limit], check=False, capture_output=True)
 
     def close(self) -> None:
         """Stop it and forget its data."""

@@ -124,12 +124,14 @@ class House:
         """Make an account."""
         made: Bootstrapped = await self.runtime.auth.bootstrap(email, PASSWORD, plan, operator)
         key = Caller(self.client, {"X-API-Key": made.api_key})
+        assert made.token is not None
         user = Caller(self.client, {"Authorization": f"Bearer {made.token}"})
         return Account(made.account_id, made.user_id, email, made.api_key, made.token, key, user)
 
     async def later(self, seconds: float = 0) -> None:
         """Let time pass, and everything happen that it makes due."""
         self.clock.forward(seconds)
+        await self.runtime.replays.run()
         await self.runtime.sweep.run()
         await self.quiet()
 

@@ -299,7 +299,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         said = capsys.readouterr()
         assert said.out.startswith("Usage: ")
         assert said.err == ""
-    assert len(hookline.commands) == 12
+    assert len(hookline.commands) == 13
 
 
 async def test_python_m_service_is_the_same_program(program: Program) -> None:
@@ -320,7 +320,7 @@ async def test_doctor_finds_nothing_wrong_with_a_good_configuration(program: Pro
     await program.run("bootstrap", "--email", EMAIL, "--password", PASSWORD)
     done = await program.run("doctor", "--json")
     levels = {finding["subject"]: finding["level"] for finding in done.json}
-    assert levels == dict.fromkeys(("settings", "keys", "database", "schema", "clock", "bus"), "ok") | {
+    assert levels == dict.fromkeys(("settings", "keys", "database", "schema", "clock", "secrets", "bus"), "ok") | {
         "egress": "warn"
     }
 

@@ -10,7 +10,7 @@ import pytest
 
 from service.api.docs import page
 from service.api.openapi import describe
-from service.app import API, OPERATIONS
+from service.app import API, DASHBOARD, OPERATIONS
 from tests.service.house import House
 
 ROUTES = (*OPERATIONS, *API)
@@ -32,8 +32,6 @@ async def test_the_service_describes_itself_to_programs_and_people(house: House)
     assert (document.status, document.body) == (200, json.loads(json.dumps(DOCUMENT)))
     people = await house.stranger.get("/api/docs")
     assert people.headers["Content-Type"].startswith("text/html")
-    home = await house.stranger.get("/")
-    assert (home.status, home.headers["Location"]) == (302, "/api/docs")
 
 
 async def test_every_route_of_the_application_is_described(house: House) -> None:
@@ -43,7 +41,7 @@ async def test_every_route_of_the_application_is_described(house: House) -> None
         if route.resource is not None
     }
     described = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
-    assert served == described
+    assert served == described | {(route.method, route.path) for route in DASHBOARD}
 
 
 def test_every_schema_is_one_and_every_reference_leads_somewhere() -> None:
@@ -69,7 +67,7 @@ def test_operations_are_complete_and_told_apart() -> None:
 
 @pytest.mark.parametrize("route", API, ids=lambda route: f"{route.method} {route.path}")
 def test_nothing_but_the_way_in_is_open_to_anyone(route: Any) -> None:
-    open_to_all = {"/", "/api/docs", "/api/openapi.json", "/api/auth/login"}
+    open_to_all = {"/api/docs", "/api/openapi.json", "/api/auth/login"}
     assert (route.need == "anyone") == (route.path in open_to_all)
 
 

@@ -21,7 +21,7 @@ async def _pages(caller: Caller, path: str, limit: int, between: Any) -> list[li
     return pages
 
 
-@pytest.mark.parametrize("noun", ["events", "deliveries", "webhooks", "keys"])
+@pytest.mark.parametrize("noun", ["events", "deliveries", "webhooks", "keys", "replays"])
 async def test_a_list_shows_each_row_once_while_others_are_being_added(
     house: House, ada: Account, receiver: Receiver, noun: str
 ) -> None:
@@ -36,6 +36,8 @@ async def test_a_list_shows_each_row_once_while_others_are_being_added(
             await ada.key.register(receiver.url)
         elif noun == "keys":
             await ada.user.post("/api/keys")
+        elif noun == "replays":
+            await ada.user.post("/api/replays", {"filter": {"status": "failed"}})
         else:
             await ada.key.publish(job_id=f"job-{added}")
 

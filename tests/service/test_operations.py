@@ -30,7 +30,7 @@ async def test_a_service_that_has_everything_is_ready(house: House) -> None:
     assert (alive.status, alive.body) == (200, {"status": "alive"})
     ready = await house.stranger.get("/readyz")
     assert ready.status == 200
-    assert ready.body == {"status": "ready", "checks": {"database": "ok", "bus": "ok", "ledger": "ok"}}
+    assert ready.body == {"status": "ready", "checks": {"database": "ok", "bus": "ok", "intake": "ok", "ledger": "ok"}}
 
 
 async def test_readiness_says_what_is_missing_and_liveness_does_not_mind(

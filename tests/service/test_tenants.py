@@ -8,7 +8,7 @@ from tests.service.house import Account, House
 from tests.support.receiver import Receiver
 
 _OF_OBJECTS = [route for route in API if "{id}" in route.path and route.need != "operate"]
-_LISTS = ["events", "deliveries", "webhooks", "keys"]
+_LISTS = ["events", "deliveries", "webhooks", "keys", "replays"]
 
 
 @pytest.fixture
@@ -19,7 +19,14 @@ async def owned(house: House, ada: Account, receiver: Receiver) -> dict[str, str
     await house.quiet()
     (delivery,) = await ada.key.deliveries()
     (key,) = (await ada.user.get("/api/keys")).body["items"]
-    return {"webhooks": webhook["id"], "events": event["id"], "deliveries": delivery["id"], "keys": key["id"]}
+    replay = (await ada.key.post("/api/replays", {"filter": {"status": "delivered"}})).body
+    return {
+        "webhooks": webhook["id"],
+        "events": event["id"],
+        "deliveries": delivery["id"],
+        "keys": key["id"],
+        "replays": replay["id"],
+    }
 
 
 @pytest.mark.parametrize("route", _OF_OBJECTS, ids=lambda route: f"{route.method} {route.path}")

@@ -1,12 +1,13 @@
 """The real command line: every call is a process of its own, as people and service managers start it."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,15 @@ class Running:
     def err(self) -> str:
         return self.err_file.read_text()
 
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    @property
+    def listens(self) -> bool:
+        """Whether the service has taken its address."""
+        return "Listening on " in self.out
+
     def told(self, event: str) -> list[dict[str, Any]]:
         """The log lines about something."""
         lines = [json.loads(line) for line in self.err.splitlines() if line.startswith("{")]
@@ -75,11 +85,12 @@ class Running:
 
 @dataclass
 class Program:
-    """Commands that share a folder and settings."""
+    """Commands that share a folder and settings; ``environment`` is what is no setting of ours."""
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
-    _started: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     async def run(self, *words: str, stdin: str = "", **settings: str) -> Done:
         """Run a command to its end."""
@@ -99,10 +110,8 @@ class Program:
     @asynccontextmanager
     async def running(self, *words: str, **settings: str) -> AsyncIterator[Running]:
         """Run a command until the block is left, or it ends by itself."""
-        self._started += 1
-        running = self._start(
-            words, settings, self.folder / f"{self._started}.out", self.folder / f"{self._started}.err"
-        )
+        number = next(self._numbers)
+        running = self._start(words, settings, self.folder / f"{number}.out", self.folder / f"{number}.err")
         try:
             yield running
         finally:
@@ -121,10 +130,10 @@ class Program:
     async def serving(self, *words: str, **settings: str) -> AsyncIterator[Running]:
         """Run the service; it is ready when the block begins."""
         async with self.running("serve", *words, **settings) as service:
-            await until(lambda: "Listening on " in service.out or service.process.poll() is not None, within_s=30)
-            assert service.process.poll() is None, service.err
+            await until(lambda: service.listens or service.ended, within_s=_PATIENCE_S, every_s=0.05)
+            assert not service.ended, service.err
             service.url = service.out.rpartition("Listening on ")[2].strip()
-            await until(lambda: _ready(service.url), within_s=30)
+            await until(lambda: _ready(service.url), within_s=_PATIENCE_S, every_s=0.05)
             self.settings["URL"] = service.url
             yield service
 
@@ -142,7 +151,7 @@ class Program:
     def _environment(self, changes: dict[str, str]) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}
         own = {f"HOOKLINE_{name}": value for name, value in (SETTINGS | self.settings | changes).items()}
-        return inherited | {"PYTHONPATH": str(_ROOT)} | own
+        return inherited | {"PYTHONPATH": str(_ROOT)} | own | dict(self.environment)
 
 
 async def _ready(url: str) -> bool:

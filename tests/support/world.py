@@ -25,7 +25,8 @@ from delivery.ledger import Entry, Ledger
 from delivery.places import Limits
 from delivery.ports import Surroundings
 from delivery.registry import Registry, Wishes
-from delivery.store import deliveries, endpoints
+from delivery.replays import Replays
+from delivery.store import deliveries, endpoints, log
 from delivery.store.cursors import PageRequest
 from delivery.store.engine import Store, is_poison, open_store
 from delivery.store.reach import Reach
@@ -58,6 +59,7 @@ class World:
     ledger: Ledger
     sweep: Sweep
     housekeeping: Housekeeping
+    replays: Replays
     reach: Reach = OURS
 
     async def register(
@@ -121,7 +123,7 @@ class World:
     async def log(self, **which: Any) -> Sequence[Delivery]:
         """The account's deliveries, newest first."""
         async with self.store.reading() as tx:
-            page = await deliveries.browse(tx, self.reach, deliveries.DeliveryFilter(**which), PageRequest(limit=100))
+            page = await log.browse(tx, self.reach, log.DeliveryFilter(**which), PageRequest(limit=100))
         return page.items
 
     async def delivery(self) -> Delivery:
@@ -134,7 +136,7 @@ class World:
         delivery = delivery or await self.delivery()
         delivery_id = delivery.id if isinstance(delivery, Delivery) else delivery
         async with self.store.reading() as tx:
-            return await deliveries.attempts_of(tx, self.reach, delivery_id)
+            return await log.attempts_of(tx, self.reach, delivery_id)
 
 
 @asynccontextmanager
@@ -191,6 +193,7 @@ async def working(
             ledger=ledger,
             sweep=Sweep(store, courier, ledger, around, lease_s=LEASE_S),
             housekeeping=Housekeeping(store, around, retention=timedelta(days=30), disable_after=timedelta(hours=120)),
+            replays=Replays(store, around),
         )
         if not sending:
             yield world
