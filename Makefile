@@ -9,7 +9,7 @@ SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test faults hostile check audit format bench lock clean packages
+.PHONY: help demo run test faults hostile fuzz simulate check audit format bench lock clean packages
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -44,8 +44,15 @@ format: .venv/dev ## put the code into its form
 faults: packages .venv/dev ## real faults under load, and the table of what was published, received, repeated, lost
 	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/faults
 
-hostile: .venv/dev ## hostile URLs, addresses, names, headers and receivers, with a table of what held
+hostile: packages .venv/dev ## hostile URLs, addresses, names, headers and receivers, with a table of what held
 	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/hostile
+
+fuzz: packages .venv/dev ## ask the API whatever its description allows, for longer, by chance (EXAMPLES=200 SEED=...)
+	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "SEED=$$seed"; \
+	FUZZ_SEED=$$seed FUZZ_EXAMPLES=$${EXAMPLES:-200} $(BIN)/pytest -q -n 2 tests/fuzz
+
+simulate: .venv/dev ## the whole trade in virtual time, with faults (SEEDS=10000)
+	$(BIN)/python -m tests.simulation --seeds $${SEEDS:-10000} --jobs 2
 
 bench: packages .venv/dev ## deliveries per second, beside the bare HTTP client of the same run
 	$(BIN)/python -m tests.benchmarks.throughput

@@ -98,6 +98,7 @@ Handler = Callable[[Call[Any]], Awaitable[Result]]
 class Route:
     """A route: ``takes`` is the model of the body, or of the query where the method is GET.
 
+    ``refuses`` are the statuses of its own with which it can fail, beside those that every route like it has.
     ``by_event``: what no database could keep is refused by the handler, event by event, and not with the whole body.
     """
 
@@ -112,6 +113,7 @@ class Route:
     media: str = "application/json"
     most_bytes: int = MOST_BODY
     by_event: bool = False
+    refuses: tuple[int, ...] = ()
 
 
 def serving(route: Route) -> AioHandler:

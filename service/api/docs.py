@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
+from http import HTTPStatus
 from typing import Any
 
 
@@ -84,7 +85,7 @@ def _access(security: Iterable[Mapping[str, Any]]) -> str:
 
 def _answers(responses: Mapping[str, Any]) -> Iterator[str]:
     for status, response in responses.items():
-        if status != "default":
+        if int(status) < HTTPStatus.BAD_REQUEST:
             content = response.get("content", {})
             shown = ", ".join(f"{escape(media)} {_link(schema)}" for media, schema in content.items())
             yield f"<p>Answer: {status} {shown}</p>"

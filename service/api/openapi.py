@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -122,14 +123,34 @@ def _responses(route: Route) -> dict[str, Any]:
         success["content"] = {route.media: _schema(route.gives)}
     elif route.media != "application/json":
         success["content"] = {route.media: {"schema": {"type": "string"}}}
-    failure: dict[str, Any] = {
-        "description": "Why it failed",
+    if route.need != "anyone":
+        success["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _LIMITS}
+    failures = {str(status): _failure(status) for status in sorted(failure_statuses(route))}
+    return {str(route.status): success} | failures
+
+
+def failure_statuses(route: Route) -> set[int]:
+    """With which statuses a route can fail: what every route like it can, and its own.
+
+    500 is none of them: it is a mistake of ours, whenever it comes.
+    """
+    found = {405, 503, *route.refuses}
+    if route.takes is not None:
+        found |= {400} if route.method == "GET" else {400, 408, 413, 415}
+    if route.need != "anyone":
+        found |= {401}
+    if route.need not in ("anyone", "account", "person"):
+        found |= {403}
+    if "{id}" in route.path:
+        found |= {404}
+    return found
+
+
+def _failure(status: int) -> dict[str, Any]:
+    return {
+        "description": HTTPStatus(status).phrase,
         "content": {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}},
     }
-    if route.need != "anyone":
-        limits = {name: {"$ref": f"#/components/headers/{name}"} for name in _LIMITS}
-        success["headers"] = failure["headers"] = limits
-    return {str(route.status): success, "default": failure}
 
 
 def _security(route: Route) -> list[dict[str, list[str]]]:

@@ -12,6 +12,14 @@ _MODULES = [path for room in ("service", "delivery", "consumers") for path in so
 #: What a secret, or something computed from one, is called here.
 _TELLING = ("digest", "signature", "token", "secret", "password", "csrf", "hmac", "api_key", "hash")
 
+#: What looks like it and is not: nobody from outside has a say in either side.
+_AMONG_OURSELVES = {
+    "other != secret",  # one endpoint's own secrets
+    "tokens[row.id] == row.lease",  # a lease is a fencing token between processes
+    "sealed_with(secret.sealed) == self._ring.newest",  # names of master keys
+    "sealed_with(secret.sealed) != self._ring.newest",
+}
+
 
 def telling_comparisons(source: str) -> Iterator[str]:
     """Where ``==`` or ``!=`` looks at something of such a name.
@@ -42,7 +50,12 @@ def _is_telling(node: ast.expr) -> bool:
 
 @pytest.mark.parametrize("path", _MODULES, ids=lambda path: str(path.relative_to(_ROOT)))
 def test_no_secret_is_compared_with_an_equals_sign(path: Path) -> None:
-    assert list(telling_comparisons(path.read_text())) == []
+    assert set(telling_comparisons(path.read_text())) - _AMONG_OURSELVES == set()
+
+
+def test_every_exception_is_still_one() -> None:
+    found = {comparison for path in _MODULES for comparison in telling_comparisons(path.read_text())}
+    assert found == _AMONG_OURSELVES
 
 
 @pytest.mark.parametrize(

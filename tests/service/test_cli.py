@@ -299,7 +299,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         said = capsys.readouterr()
         assert said.out.startswith("Usage: ")
         assert said.err == ""
-    assert len(hookline.commands) == 13
+    assert len(hookline.commands) == 14
 
 
 async def test_python_m_service_is_the_same_program(program: Program) -> None:

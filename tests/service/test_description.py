@@ -61,7 +61,8 @@ def test_operations_are_complete_and_told_apart() -> None:
             names = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
             assert names == set(re.findall(r"{(\w+)}", path))
             assert operation["summary"]
-            assert "default" in operation["responses"]
+            assert {"405", "503"} <= operation["responses"].keys(), "how it can fail is said, status by status"
+            assert "500" not in operation["responses"]
 
 
 @pytest.mark.parametrize("route", API, ids=lambda route: f"{route.method} {route.path}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from delivery.store.engine import Store, open_store
 from delivery.store.tables import metadata
 from tests.simulation.loop import LIFE, Life
-from tests.simulation.troubles import LOST, Troubles
+from tests.simulation.troubles import LOST, Step, Troubles
 
 #: How long a writer waits for the turn of another one, as in service.
 _PATIENCE_S = 15.0
@@ -124,7 +124,7 @@ class Connection:
         """Run a statement, if everything goes well."""
         if sql.startswith("PRAGMA"):
             return statement()
-        step = "begin" if sql.startswith("BEGIN") else "statement"
+        step: Step = "begin" if sql.startswith("BEGIN") else "statement"
         answer = await self._database.troubles.pass_through(step, self._life, lose=self.drop)
         self._look_alive()
         done = await self._database.turn(statement) if sql == "BEGIN IMMEDIATE" else statement()
@@ -159,6 +159,7 @@ class Connection:
         """Close without a word: what was not committed is undone."""
         if self._connection is not None:
             self._connection = None
+            self._conn.rollback()  # an open cursor would keep the file locked for as long as there is a reference to it
             self._conn.close()
             self._database.free()
 
@@ -174,7 +175,7 @@ class Cursor:
         self._connection = connection
         self._cursor = connection._conn.cursor()
 
-    async def __aenter__(self) -> "Cursor":
+    async def __aenter__(self) -> Self:
         return self
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> "Cursor":

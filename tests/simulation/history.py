@@ -109,10 +109,13 @@ class History:
         self._connection.close()
         self._by_delivery: dict[str, list[Row]] = defaultdict(list)
         self._calls_by_delivery: dict[str, list[Call]] = defaultdict(list)
-        for (version,) in self.attempts.values():
-            self._by_delivery[version["delivery_id"]].append(version.row | {"commit": version.commit})
+        began = {(call.delivery_id, call.number, call.clock): call.began for call in self.calls}
         for call in self.calls:
             self._calls_by_delivery[call.delivery_id].append(call)
+        for (version,) in self.attempts.values():
+            name = (version["delivery_id"], version["number"], version["started_at"])
+            row = version.row | {"commit": version.commit, "began": began.get(name, 0.0)}
+            self._by_delivery[version["delivery_id"]].append(row)
 
 
 def _read_row(found: sqlite3.Row) -> Row:

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 #: More steps than any run takes: something goes round in circles.
-_MOST_STEPS = 3_000_000
+_MOST_STEPS = 250_000
 
 
 class StandstillError(Exception):

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -52,16 +53,18 @@ class Calm:
         self._stirred.set()
         self._stirred = asyncio.Event()
 
-    async def until_over(self, watch: Watch, seen: int, busy: Callable[[], bool]) -> None:
-        """Wait until there was a commit after the ``seen``, something is due, or the process is busy; or for long."""
-        if self.commits != seen or busy():
-            return
-        due_in = (self.next_wake - watch.now()).total_seconds() if self.next_wake else _LONGEST_LEAVE_S
-        try:
-            async with asyncio.timeout(min(max(due_in, 0), _LONGEST_LEAVE_S)):
-                await self._stirred.wait()
-        except TimeoutError:  # it is time
-            return
+    async def until(self, worthwhile: Callable[[], bool], watch: Watch) -> None:
+        """Wait until it is worthwhile, and never for too long: what was overlooked here must not be left undone."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + _LONGEST_LEAVE_S
+        while not worthwhile() and loop.time() < latest:
+            due_in = (self.next_wake - watch.now()).total_seconds() if self.next_wake else _LONGEST_LEAVE_S
+            wait_s = min(due_in if due_in > 0 else _LONGEST_LEAVE_S, latest - loop.time())
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._stirred.wait()
+            except TimeoutError:  # something is due, or it was long enough
+                continue
 
 
 class Process:
@@ -125,7 +128,7 @@ class Process:
         if not self.serving or runtime is None:
             raise GoneError
         asked = self._begin(_awaited(work, runtime))
-        await asyncio.wait({asked, self.over}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((asked, self.over), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         if not asked.done():
             if not self.over.done():
                 asked.cancel()
@@ -154,25 +157,30 @@ class Process:
 
     async def _live(self, outside: Outside, calm: Calm) -> None:
         async with at_work(self.settings, ROLES, outside) as runtime:
-            ticking = [asyncio.create_task(self._tick(job, calm)) for job in jobs(runtime)]
             self.runtime = runtime
+            ticking = [asyncio.create_task(self._tick(job, calm)) for job in jobs(runtime)]
             await self._stopping.wait()
             await self._end_jobs(ticking)
         self._database.abandon(self.life)
 
     async def _tick(self, job: Job, calm: Calm) -> None:
         run = _guarded(job, self._jobs_at_work)
-        seen = -1
         while not self._stopping.is_set():
-            await asyncio.sleep(job.every_s)
-            await calm.until_over(self.watch, seen, self._busy)
             seen = calm.commits
-            if not self._stopping.is_set():
-                await run()
+            await run()
+            await asyncio.sleep(job.every_s)
+            await calm.until(partial(self._worthwhile, job, calm, seen), self.watch)
 
-    def _busy(self) -> bool:
-        assert self.runtime is not None
-        return self.runtime.courier._lanes.places > 0
+    def _worthwhile(self, job: Job, calm: Calm, seen: int) -> bool:
+        """Whether a job could find something to do. Of a job that is new here, any change is thought to concern it."""
+        match job.name:
+            case "sweep":
+                return calm.next_wake is not None and calm.next_wake <= self.watch.now()
+            case "renew leases":
+                return self.runtime is not None and self.runtime.courier._lanes.places > 0
+            case "measure backlog" | "note key use" | "disable failing" | "prune":
+                return False
+        return calm.commits != seen
 
     async def _end_jobs(self, ticking: "list[asyncio.Task[None]]") -> None:
         """As ``service.jobs.ticking`` does: who is at work may finish, within the grace period."""

@@ -45,8 +45,10 @@ def simulate(seed: int, aloud: Callable[[str], object] | None = None) -> Result:
         shutil.copyfile(_template(), path)
         try:
             violations = loop.run_until_complete(_run(path, scenario, story))
-            steps, virtual_s = loop.steps, loop.time()
+        except Exception as error:  # noqa: BLE001 - whatever broke the run is what the seed has found
+            violations = (Violation("a run comes to its end", repr(error)),)
         finally:
+            steps, virtual_s = loop.steps, loop.time()
             loop.close()
             if collecting:
                 gc.enable()

@@ -1,4 +1,4 @@
-"""What went out: all of it in the log, by whoever had the right to, to whom it was meant for, and not too much at once."""
+"""What went out: all of it in the log, by whoever had the right to, to whom it was meant, not too much at once."""
 
 import hashlib
 import hmac

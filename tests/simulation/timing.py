@@ -77,7 +77,7 @@ def _followed(world: "World") -> Iterator[tuple[str, _Step, Row]]:
     for delivery_id in world.history.deliveries:
         log = [row for row in world.history.attempts_of(delivery_id) if row["trigger"] in ("first", "retry")]
         for step in _steps(world, delivery_id):
-            later = [row for row in log if row["commit"] > step.settled.commit]
+            later = [row for row in log if row["began"] > step.settled.at]
             if later:
                 yield delivery_id, step, min(later, key=lambda row: row["started_at"])
 
