@@ -9,7 +9,7 @@ SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test hostile fuzz simulate check audit format bench lock clean packages
+.PHONY: help demo run test faults hostile fuzz simulate check audit format bench lock clean packages
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ audit: .venv/dev ## known vulnerabilities of what is locked; says so where the l
 format: .venv/dev ## put the code into its form
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+faults: packages .venv/dev ## real faults under load, and the table of what was published, received, repeated, lost
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/faults
 
 hostile: packages .venv/dev ## hostile URLs, addresses, names, headers and receivers, with a table of what held
 	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/hostile

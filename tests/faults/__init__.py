@@ -1,0 +1,1 @@
+"""Real faults on real parts, under load: what is published must be received, whatever happens meanwhile."""
