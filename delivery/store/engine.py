@@ -110,7 +110,7 @@ def _give_up_silence(engine: AsyncEngine) -> None:
     trusted then, and to ask over this one once more, be it for a rollback, would wait for ever. What is given up is
     dropped at once; by itself the library would say good-bye for two seconds, and each of ours after the other.
     """
-    engine.dialect.do_terminate = lambda given_up: given_up.driver_connection.terminate()  # type: ignore[method-assign]
+    engine.dialect.do_terminate = lambda given_up: given_up.driver_connection.terminate()  # type: ignore[assignment,method-assign]
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def judge(context: ExceptionContext) -> None:
