@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from delivery.places import Limits
 from tests.faults.house import TOGETHER, House, open_house
 from tests.faults.reckoning import Reckoning, reckon
 from tests.faults.table import EMBEDDED, enter, fault
@@ -13,8 +14,8 @@ from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
-#: As many as one process sends at a time to two endpoints.
-MOST_ON_THEIR_WAY = 2 * 16
+#: As many as one process holds for two endpoints, between the start of a request and the commit of its log entry.
+MOST_ON_THEIR_WAY = 2 * Limits().places_per_lane
 
 #: A grace period, and what a slow machine may need beyond it for an end that has five seconds for its last steps.
 GRACE_S, LITTLE_S = 2, 10
@@ -94,13 +95,14 @@ async def test_a_process_whose_database_says_nothing_ends_within_its_grace_perio
     async with Proxy(postgres.port).running() as way:
         through = prepared_url.replace(f":{postgres.port}/", f":{way.port}/")
         opening = open_house(tmp_path, TOGETHER, DATABASE_URL=through, BUS_URL=rabbit_url, GRACE_PERIOD=str(GRACE_S))
-        async with opening as house, house.loaded(rabbit_url) as load:
-            async with house.hanging():
-                way.forsake()
-                house.ask_to_stop("api")
-                began = time.monotonic()
-                assert await house.until_stopped("api") == 0
-                assert time.monotonic() - began < GRACE_S + LITTLE_S, "one period for all, and not one for each"
-            await house.start("api")
-            await load.goes_on()
-        await reckon(house, load, in_flight=MOST_ON_THEIR_WAY)
+        async with opening as house:
+            async with house.loaded(rabbit_url) as load:
+                async with house.hanging():
+                    way.forsake()
+                    house.ask_to_stop("api")
+                    began = time.monotonic()
+                    assert await house.until_stopped("api") == 0
+                    assert time.monotonic() - began < GRACE_S + LITTLE_S, "one period for all, and not one for each"
+                await house.start("api")
+                await load.goes_on()
+            await reckon(house, load, in_flight=MOST_ON_THEIR_WAY)
