@@ -1,0 +1,26 @@
+"""Every page on one page. What people see in a browser is no part of the API's description."""
+
+from service.api.calls import Route
+from service.api.deliveries import DeliveryQuery
+from service.dashboard import deliveries, files, home, sign_in
+
+_HTML = "text/html"
+_STREAM = "text/event-stream"
+
+# fmt: off
+DASHBOARD = (
+    Route("GET", "/sign-in", sign_in.ask, "visitor", "The form", media=_HTML),
+    Route("POST", "/sign-in", sign_in.sign_in, "anyone", "Begin a session"),
+    Route("POST", "/sign-out", sign_in.sign_out, "visitor", "End it"),
+    Route("GET", "/static/{file}", files.send, "anyone", "What pages are made with"),
+
+    Route("GET", "/", home.show_home, "page", "How things are", media=_HTML),
+
+    Route("GET", "/deliveries", deliveries.browse, "page", "The log", DeliveryQuery, media=_HTML),
+    Route("GET", "/deliveries/live", deliveries.watch, "page", "The log, live", DeliveryQuery, media=_STREAM),
+    Route("GET", "/deliveries/{id}", deliveries.find, "page", "One delivery", deliveries.Said, media=_HTML),
+    Route("GET", "/deliveries/{id}/live", deliveries.watch_one, "page", "One delivery, live", media=_STREAM),
+    Route("POST", "/deliveries/{id}/retry", deliveries.retry, "page", "One attempt now", media=_HTML),
+    Route("POST", "/deliveries/{id}/cancel", deliveries.cancel, "page", "No further attempts", media=_HTML),
+)
+# fmt: on
