@@ -2,7 +2,8 @@
 
 from service.api.calls import Route
 from service.api.deliveries import DeliveryQuery
-from service.dashboard import deliveries, files, home, sign_in
+from service.api.shapes import PageQuery
+from service.dashboard import deliveries, files, home, replays, sign_in
 
 _HTML = "text/html"
 _STREAM = "text/event-stream"
@@ -22,5 +23,12 @@ DASHBOARD = (
     Route("GET", "/deliveries/{id}/live", deliveries.watch_one, "page", "One delivery, live", media=_STREAM),
     Route("POST", "/deliveries/{id}/retry", deliveries.retry, "page", "One attempt now", media=_HTML),
     Route("POST", "/deliveries/{id}/cancel", deliveries.cancel, "page", "No further attempts", media=_HTML),
+
+    Route("GET", "/replays", replays.browse, "page", "All replays", PageQuery, media=_HTML),
+    Route("GET", "/replays/new", replays.plan, "page", "Count what a filter finds", DeliveryQuery, media=_HTML),
+    Route("POST", "/replays", replays.start, "page", "Begin to send it again", media=_HTML),
+    Route("GET", "/replays/{id}", replays.find, "page", "How far one is", media=_HTML),
+    Route("GET", "/replays/{id}/live", replays.watch, "page", "How far it is, live", media=_STREAM),
+    Route("POST", "/replays/{id}/stop", replays.stop, "page", "Send no more of it", media=_HTML),
 )
 # fmt: on
