@@ -17,6 +17,7 @@ from service.api import (
     operations,
     publishing,
     replays,
+    stats,
     webhooks,
 )
 from service.api.calls import NEEDS, RUNTIME, Route, serving
@@ -93,6 +94,9 @@ API = (
           gives=replays.ReplayInFull),
     Route("DELETE", "/api/replays/{id}", replays.stop, "manage", "Stop a replay", gives=replays.Replay,
           refuses=(409,)),
+
+    Route("GET", "/api/stats", stats.report, "manage", "Rates, success, latency and backlog",
+          stats.StatsQuery, stats.Stats, refuses=(422,)),
 
     Route("GET", "/api/dead-letters", dead_letters.browse, "operate", "List dead letters",
           PageQuery, dead_letters.DeadLetters),
