@@ -15,7 +15,8 @@ DASHBOARD = (
     Route("POST", "/sign-out", sign_in.sign_out, "visitor", "End it"),
     Route("GET", "/static/{file}", files.send, "anyone", "What pages are made with"),
 
-    Route("GET", "/", home.show_home, "page", "How things are", media=_HTML),
+    Route("GET", "/", home.show_home, "page", "How things are", home.Period, media=_HTML),
+    Route("GET", "/live", home.watch, "page", "How things are, live", home.Period, media=_STREAM),
 
     Route("GET", "/deliveries", deliveries.browse, "page", "The log", DeliveryQuery, media=_HTML),
     Route("GET", "/deliveries/live", deliveries.watch, "page", "The log, live", DeliveryQuery, media=_STREAM),
