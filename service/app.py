@@ -25,7 +25,7 @@ from service.api.docs import page
 from service.api.openapi import describe
 from service.api.operations import DOCS, OPENAPI
 from service.api.shapes import PageQuery
-from service.dashboard import pages, sign_in
+from service.dashboard.routes import DASHBOARD
 from service.middleware import adorn, answered, authenticated, observed
 from service.runtime import Runtime
 
@@ -108,15 +108,6 @@ API = (
 )
 # fmt: on
 
-#: What people see in a browser; not part of the API's description.
-DASHBOARD = (
-    Route("GET", "/", sign_in.home, "visitor", "Who is signed in", media="text/html"),
-    Route("GET", "/sign-in", sign_in.ask, "visitor", "The form", media="text/html"),
-    Route("POST", "/sign-in", sign_in.sign_in, "anyone", "Begin a session"),
-    Route("POST", "/sign-out", sign_in.sign_out, "visitor", "End it"),
-    Route("GET", "/static/hookline.css", pages.stylesheet, "anyone", "How pages look", media="text/css"),
-)
-
 
 def build_app(runtime: Runtime) -> web.Application:
     """Make the application that the roles of this process call for: the API, or only what operators ask."""
@@ -127,13 +118,17 @@ def build_app(runtime: Runtime) -> web.Application:
     for route in routes:
         handler = serving(route)
         app[NEEDS][handler] = route.need
-        # ids are nothing but letters, digits and underscores; everything else is no route at all
-        app.router.add_route(route.method, route.path.replace("{id}", "{id:[A-Za-z0-9_]{1,64}}"), handler)
+        app.router.add_route(route.method, _narrowed(route.path), handler)
     app[OPENAPI], app[DOCS] = _descriptions()
     app[listen.CLOSING] = asyncio.Event()
     app.on_shutdown.append(_close)
     app.on_response_prepare.append(adorn)
     return app
+
+
+def _narrowed(path: str) -> str:
+    """Ids are nothing but letters, digits and underscores; everything else is no route at all."""
+    return path.replace("{id}", "{id:[A-Za-z0-9_]{1,64}}").replace("{file}", "{file:[a-z0-9./-]+}")
 
 
 @cache
