@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 from consumers.families import DEAD, DEAD_LETTERS, DEAD_LETTERS_STORE, EVENTS, FAMILIES, UNROUTED
 from tests.simulation.loop import LIFE, Life
@@ -194,7 +194,7 @@ class Channel:
     async def initialize(self) -> None:
         await self._ask()
 
-    async def __aenter__(self) -> "Channel":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

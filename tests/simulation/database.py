@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -39,6 +39,10 @@ CREATE TRIGGER watch_new_event AFTER INSERT ON events
   BEGIN INSERT INTO journal (noun, id) VALUES ('event', NEW.id); END;
 CREATE TRIGGER watch_attempt AFTER INSERT ON attempts
   BEGIN INSERT INTO journal (noun, id) VALUES ('attempt', NEW.id); END;
+CREATE TRIGGER watch_new_replay AFTER INSERT ON replays
+  BEGIN INSERT INTO journal (noun, id) VALUES ('replay', NEW.id); END;
+CREATE TRIGGER watch_replay AFTER UPDATE ON replays
+  BEGIN INSERT INTO journal (noun, id) VALUES ('replay', NEW.id); END;
 CREATE TRIGGER watch_letter AFTER INSERT ON dead_letters
   BEGIN INSERT INTO journal (noun, id) VALUES ('letter', NEW.id); END;
 """
@@ -175,7 +179,7 @@ class Cursor:
         self._connection = connection
         self._cursor = connection._conn.cursor()
 
-    async def __aenter__(self) -> "Cursor":
+    async def __aenter__(self) -> Self:
         return self
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> "Cursor":

@@ -57,12 +57,13 @@ def simulate(seed: int, aloud: Callable[[str], object] | None = None) -> Result:
 
 async def _run(path: Path, scenario: Scenario, story: Story) -> tuple[Violation, ...]:
     world = World(scenario, path, story)
-    try:
-        await world.run()
-        world.history.close()
-        return tuple(judge(world))
-    finally:
-        await world.bury()
+    with world.staged():
+        try:
+            await world.run()
+            world.history.close()
+            return tuple(judge(world))
+        finally:
+            await world.bury()
 
 
 @cache

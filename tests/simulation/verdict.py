@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.simulation import kept, sent, states, timing
+from tests.simulation import gated, kept, sent, states, timing
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -29,6 +29,8 @@ INVARIANTS: dict[str, Invariant] = {
     "who sends has the lease": sent.by_the_holder,
     "sent to where the endpoint is, signed with its secret": sent.to_its_own,
     "never twice at a time": sent.no_overlap,
+    "a rate limit holds over all processes": gated.rates_hold,
+    "an open circuit lets one out at a time": gated.one_probe_at_a_time,
     "limits hold": sent.within_limits,
     "memory is bounded": sent.within_places,
     "never before its time": timing.never_early,

@@ -30,8 +30,8 @@ class Reply:
 class Call:
     """One request, as the wire saw it. Moments are the loop's, but for ``clock``: what its sender's watch showed.
 
-    ``arrived``: the receiver has it; ``ended``: its sender knows how it went. ``could_verify``: the receiver's secret was
-    one of the endpoint's valid ones at that moment.
+    ``arrived``: the receiver has it; ``ended``: its sender knows how it went. ``could_verify``: the receiver's secret
+    was one of the endpoint's valid ones at that moment.
     """
 
     sender: Life
