@@ -44,7 +44,7 @@ format: .venv/dev ## put the code into its form
 faults: packages .venv/dev ## real faults under load, and the table of what was published, received, repeated, lost
 	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/faults
 
-hostile: .venv/dev ## hostile URLs, addresses, names, headers and receivers, with a table of what held
+hostile: packages .venv/dev ## hostile URLs, addresses, names, headers and receivers, with a table of what held
 	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal tests/hostile
 
 fuzz: packages .venv/dev ## ask the API whatever its description allows, for longer, by chance (EXAMPLES=200 SEED=...)

@@ -1,22 +1,28 @@
 """One delivery's next attempt: the request, further ones where a rotation calls for them, and the verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from delivery.departures import Cleared
 from delivery.domain.ids import new_id
-from delivery.domain.model import Attempt, AttemptId, Endpoint, Outcome, Parcel, Trigger
+from delivery.domain.model import Attempt, AttemptId, Endpoint, EndpointId, Outcome, Parcel, Trigger
 from delivery.domain.retry import decide
 from delivery.ledger import Entry
 from delivery.ports import Destinations, Shipment, Surroundings
 
 _REFUSES_SIGNATURE = frozenset({401, 403})
 
+#: The secrets of an endpoint that are valid at this moment, open, newest first; none where the store cannot say.
+SecretsNow = Callable[[EndpointId], Awaitable[Sequence[str]]]
+
 
 class Carriage:
     """Carries cleared parcels to their destinations. ``schedule`` is that of endpoints without one of their own."""
 
-    def __init__(self, destinations: Destinations, around: Surroundings, *, schedule: Sequence[int]) -> None:
+    def __init__(
+        self, destinations: Destinations, secrets_now: SecretsNow, around: Surroundings, *, schedule: Sequence[int]
+    ) -> None:
         self._destinations = destinations
+        self._secrets_now = secrets_now
         self._around = around
         self._schedule = schedule
 
@@ -35,16 +41,26 @@ class Carriage:
         return Entry(parcel, verdict, now, attempts, cleared.endpoint)
 
     async def _requests(self, parcel: Parcel, cleared: Cleared) -> Sequence[Attempt]:
-        """Send it, signed with the newest secret; while the signature is refused, at once again with the one before."""
+        """Send it, signed with the newest secret; while the signature is refused, at once again with another one.
+
+        The receiver may have taken a secret that was not there yet at the last look, so after a refusal they are
+        looked at again.
+        """
+        secrets: Sequence[str] = cleared.secrets
         attempts: list[Attempt] = []
-        for secret in dict.fromkeys(cleared.secrets):
-            if attempts and (not _refused_signature(attempts[-1].outcome) or self._around.clock.now() > cleared.until):
-                break
-            others = [other for other in cleared.secrets if other != secret]
+        tried: set[str] = set()
+        while (secret := next((one for one in secrets if one not in tried), None)) is not None:
+            tried.add(secret)
+            others = [other for other in secrets if other != secret]
             trigger = "rotation" if attempts else parcel.trigger
             attempts.append(
                 await self._attempt(parcel, cleared.endpoint, (secret, *others), trigger, len(attempts) + 1)
             )
+            if not _refused_signature(attempts[-1].outcome):
+                break
+            secrets = await self._secrets_now(cleared.endpoint.id) or secrets
+            if self._around.clock.now() > cleared.until:
+                break
         return attempts
 
     async def _attempt(

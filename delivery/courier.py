@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import SupportsFloat, assert_never
 
-from delivery.carriage import Carriage
+from delivery.carriage import Carriage, SecretsNow
 from delivery.departures import Cleared, Decision, Grounded, Held, Lapsed
 from delivery.domain.gate import NotBefore, is_open, needs_gate
 from delivery.domain.model import Attempt, DeliveryId, EndpointId, Parcel
@@ -37,6 +37,7 @@ class Courier:
         departures: Gatherer[Parcel, Decision],
         ledger: Gatherer[Entry, None],
         destinations: Destinations,
+        secrets_now: SecretsNow,
         around: Surroundings,
         limits: Limits,
         schedule: Sequence[int],
@@ -45,7 +46,7 @@ class Courier:
         self._store = store
         self._departures = departures
         self._ledger = ledger
-        self._carriage = Carriage(destinations, around, schedule=schedule)
+        self._carriage = Carriage(destinations, secrets_now, around, schedule=schedule)
         self._around = around
         self._name = name
         self._leases = 0

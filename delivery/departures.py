@@ -18,7 +18,7 @@ from delivery.gates import Gates
 from delivery.ports import Clock
 from delivery.store import deliveries, endpoints
 from delivery.store.deliveries import Clearance
-from delivery.store.engine import Store, Transaction
+from delivery.store.engine import Store, Transaction, is_database_fault
 from delivery.telemetry import warn
 
 _REMEMBERED_ENDPOINTS = 4096
@@ -126,11 +126,27 @@ class Departures:
         return clearance.wake_at is None or now + self._longest > clearance.wake_at
 
     def _open(self, endpoint: Endpoint, now: datetime) -> Decision:
+        secrets = self._opened(endpoint, now)
+        return Cleared(endpoint, secrets, until=now + self._longest / 2) if secrets else Lapsed()
+
+    def _opened(self, endpoint: Endpoint, now: datetime) -> tuple[str, ...]:
         valid = [s for s in endpoint.secrets if s.expires_at is None or s.expires_at > now]
         try:
-            secrets = tuple(self._ring.open(s.sealed, owner=endpoint.id) for s in valid)
+            return tuple(self._ring.open(s.sealed, owner=endpoint.id) for s in valid)
         except UnreadableSecretError as error:
             # a master key is missing from the ring: an operator's mistake, which must not cost a customer a delivery
             warn("secret.unreadable", endpoint_id=endpoint.id, error=str(error))
-            return Lapsed()
-        return Cleared(endpoint, secrets, until=now + self._longest / 2)
+            return ()
+
+    async def secrets_now(self, endpoint_id: EndpointId) -> Sequence[str]:
+        """The secrets that are valid at this moment, open, newest first; none where the store cannot say."""
+        try:
+            async with self._store.reading() as tx:
+                found = await endpoints.by_ids(tx, [endpoint_id])
+        except Exception as error:
+            if not is_database_fault(error):
+                raise
+            # a request was just made and has yet to be logged: it must not be lost for a second look
+            warn("secrets.unknown", endpoint_id=endpoint_id, error=type(error).__name__)
+            return ()
+        return self._opened(found[0], self._clock.now()) if found else ()

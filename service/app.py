@@ -91,7 +91,8 @@ API = (
           replays.NewReplay, replays.PlannedReplay, 202),
     Route("GET", "/api/replays/{id}", replays.find, "manage", "Show how far a replay is",
           gives=replays.ReplayInFull),
-    Route("DELETE", "/api/replays/{id}", replays.stop, "manage", "Stop a replay", gives=replays.Replay),
+    Route("DELETE", "/api/replays/{id}", replays.stop, "manage", "Stop a replay", gives=replays.Replay,
+          refuses=(409,)),
 
     Route("GET", "/api/dead-letters", dead_letters.browse, "operate", "List dead letters",
           PageQuery, dead_letters.DeadLetters),

@@ -133,6 +133,7 @@ async def _wire(stack: AsyncExitStack, settings: Settings, roles: Collection[Rol
         departures=parcels,
         ledger=entries,
         destinations=outside.destinations,
+        secrets_now=departures.secrets_now,
         around=around,
         limits=Limits(settings.worker_concurrency, settings.endpoint_concurrency),
         schedule=settings.retry_schedule,

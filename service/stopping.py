@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-#: Whoever comes to its end late still has this long for its last step.
+#: Whoever comes to its end late still has this long for its last step, and all of them together have this long.
 _LAST_STEP_S = 0.5
+_LAST_STEPS_S = 3.0
 
 
 class Grace:
@@ -28,7 +29,7 @@ class Grace:
     def __float__(self) -> float:
         """Return the seconds that are left."""
         left = self._seconds if self._ends is None else self._ends - time.monotonic()
-        return max(_LAST_STEP_S, left)
+        return max(left, min(_LAST_STEP_S, left + _LAST_STEPS_S), 0.0)
 
 
 @asynccontextmanager

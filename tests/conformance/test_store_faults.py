@@ -194,3 +194,11 @@ async def until_it_works(store: Store, event_id: str) -> object:
         except Exception as error:
             if not is_database_fault(error):
                 raise
+
+
+async def test_a_transaction_that_nobody_ends_gives_its_locks_back_by_itself(postgres_url: str) -> None:
+    async with opened(postgres_url) as store, store.reading() as tx:
+        shown = await tx.execute(
+            text("SELECT setting FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'")
+        )
+        assert 0 < int(shown.scalar_one()) <= 60_000

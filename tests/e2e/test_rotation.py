@@ -1,11 +1,13 @@
 """A secret changes while deliveries flow: the setup guide's one-secret verifier loses none, whenever it switches."""
 
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
 
 import pytest
 
+from tests.support.polling import until
 from tests.support.receiver import Call, Receiver, Reply, verifies
 from tests.support.samples import a_submission
 from tests.support.world import World
@@ -68,17 +70,17 @@ async def assert_nothing_lost(world: World, receiver: Receiver, customer: Switch
     log = await world.log()
     assert [delivery.status for delivery in log] == ["delivered"] * BURSTS * AT_ONCE
     signatures: list[str] = []
-    retried = 0
+    switches = {json.loads(body)["data"]["job_id"]: len(knew) - 1 for body, knew in customer.knew.items()}
     for delivery in log:
         attempts = await world.attempts(delivery)
         assert [attempt.number for attempt in attempts] == list(range(1, len(attempts) + 1))
         for before, after in pairwise(attempts):
             at_once = after.started_at == before.started_at
             assert at_once == (after.trigger == "rotation"), "at once, and not on the schedule"
-        retried += sum(attempt.trigger == "retry" for attempt in attempts)
+        retried = sum(attempt.trigger == "retry" for attempt in attempts)
+        assert retried <= switches[delivery.job_id], "on the schedule once for each switch between two of its requests"
         signatures += [attempt.outcome.headers["X-Tagmatic-Signature"] for attempt in attempts]
     assert sorted(signatures) == sorted(call.headers["X-Tagmatic-Signature"] for call in receiver.calls)
-    assert retried <= sum(len(knew) > 1 for knew in customer.knew.values())
     assert len(customer.taken) == len(set(customer.taken)) == BURSTS * AT_ONCE
 
 
@@ -167,3 +169,19 @@ async def test_a_receiver_that_never_switched_fails_when_the_overlap_is_over_and
     (late,) = await world.log(job_id="just_after")
     assert (late.status, late.attempts_made) == ("delivered", 2)
     assert [delivery.status for delivery in await world.log(job_id="just_before")] == ["delivered"]
+
+
+async def test_a_receiver_that_takes_the_new_secret_while_a_request_is_on_its_way_gets_it_again_at_once(
+    world: World, receiver: Receiver
+) -> None:
+    endpoint = await world.register(receiver.url, FIRST)
+    receiver.door.clear()
+    receiver.answers(401, 200)
+    await world.publish()
+    await until(lambda: len(receiver.calls) == 1)
+    await world.registry.rotate(world.reach, endpoint.id, "the-second-signing-secret", overlap_s=DAY)
+    receiver.door.set()
+    await world.quiet()
+    assert [attempt.trigger for attempt in await world.attempts()] == ["first", "rotation"]
+    assert verifies(receiver.calls[1], "the-second-signing-secret")
+    assert (await world.delivery()).status == "delivered"

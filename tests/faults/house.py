@@ -54,9 +54,12 @@ class House:
     async def kill(self, name: str) -> None:
         assert await self.processes[name].end(signal.SIGKILL) == -signal.SIGKILL
 
-    async def ask_to_stop(self, name: str) -> int:
-        """Send SIGTERM; return the exit code."""
-        return await self.processes[name].end(signal.SIGTERM)
+    def ask_to_stop(self, name: str) -> None:
+        self.processes[name].process.send_signal(signal.SIGTERM)
+
+    async def until_stopped(self, name: str) -> int:
+        """Wait for the end of a process; return its exit code."""
+        return await asyncio.to_thread(self.processes[name].process.wait, 60)
 
     # -- what the processes say of themselves --------------------------------------------------------------------------
 
@@ -87,6 +90,17 @@ class House:
                     raise
                 return str(refusal)
         return ""
+
+    @asynccontextmanager
+    async def hanging(self) -> AsyncIterator[None]:
+        """Let no request be answered while the block is open; some are on their way when it begins."""
+        for receiver in self.receivers:
+            receiver.door.clear()
+            receiver.most_at_once = 0
+        await until(lambda: all(receiver.most_at_once > 1 for receiver in self.receivers), within_s=30)
+        yield
+        for receiver in self.receivers:
+            receiver.door.set()
 
     @asynccontextmanager
     async def loaded(self, bus_url: str | None = None, padding: str = "") -> AsyncIterator[Load]:

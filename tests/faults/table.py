@@ -44,5 +44,6 @@ def lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 def cases() -> set[tuple[str, str]]:
     """Fault and backend of every case that there is."""
     modules = [import_module(f"tests.faults.{module.name}") for module in iter_modules(tests.faults.__path__)]
-    marks = [mark for module in modules for one in vars(module).values() for mark in getattr(one, "pytestmark", ())]
+    tests_of = [one for module in modules for name, one in vars(module).items() if name.startswith("test_")]
+    marks = [mark for test in tests_of for mark in getattr(test, "pytestmark", ())]
     return {mark.args for mark in marks if mark.name == "fault"}

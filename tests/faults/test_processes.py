@@ -1,23 +1,31 @@
 """Processes that are killed, one role after the other, and one that is asked to stop."""
 
+import time
 from pathlib import Path
 
 import pytest
 
+from delivery.places import Limits
 from tests.faults.house import TOGETHER, House, open_house
 from tests.faults.reckoning import Reckoning, reckon
 from tests.faults.table import EMBEDDED, enter, fault
+from tests.servers.postgresql import PostgreSQL
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
-#: As many as one process sends at a time to two endpoints.
-MOST_ON_THEIR_WAY = 2 * 16
+#: As many as one process holds for two endpoints, between the start of a request and the commit of its log entry.
+MOST_ON_THEIR_WAY = 2 * Limits().places_per_lane
+
+#: A grace period, and what a slow machine may need beyond it for an end that has five seconds for its last steps.
+GRACE_S, LITTLE_S = 2, 10
 
 
 async def killed(house: House, bus_url: str | None, name: str) -> Reckoning:
-    """Kill a process under load and start it again."""
+    """Kill a process under load, with requests on their way, and start it again."""
     async with house.loaded(bus_url) as load:
-        await house.kill(name)
+        async with house.hanging():
+            await house.kill(name)
         await house.start(name)
         await load.goes_on()
     came_out = await reckon(house, load, in_flight=MOST_ON_THEIR_WAY)
@@ -69,10 +77,32 @@ async def test_who_is_asked_to_stop_leaves_nothing_behind_and_repeats_nothing(
     house: House, rabbit_url: str, request: pytest.FixtureRequest
 ) -> None:
     async with house.loaded(rabbit_url) as load:
+        async with house.hanging():
+            for name in ("worker 1", "api"):
+                house.ask_to_stop(name)
         for name in ("worker 1", "api"):
-            assert await house.ask_to_stop(name) == 0
+            assert await house.until_stopped(name) == 0
             await house.start(name)
-            await load.goes_on()
+        await load.goes_on()
     came_out = await reckon(house, load)
     assert came_out.repeated == 0
     enter(request, came_out)
+
+
+async def test_a_process_whose_database_says_nothing_ends_within_its_grace_period_all_the_same(
+    tmp_path: Path, postgres: PostgreSQL, prepared_url: str, rabbit_url: str
+) -> None:
+    async with Proxy(postgres.port).running() as way:
+        through = prepared_url.replace(f":{postgres.port}/", f":{way.port}/")
+        opening = open_house(tmp_path, TOGETHER, DATABASE_URL=through, BUS_URL=rabbit_url, GRACE_PERIOD=str(GRACE_S))
+        async with opening as house:
+            async with house.loaded(rabbit_url) as load:
+                async with house.hanging():
+                    way.forsake()
+                    house.ask_to_stop("api")
+                    began = time.monotonic()
+                    assert await house.until_stopped("api") == 0
+                    assert time.monotonic() - began < GRACE_S + LITTLE_S, "one period for all, and not one for each"
+                await house.start("api")
+                await load.goes_on()
+            await reckon(house, load, in_flight=MOST_ON_THEIR_WAY)

@@ -136,6 +136,17 @@ class Accounts(RuleBasedStateMachine):
         answer = self._call(customer, "POST", "/api/keys", json={"name": customer.word})
         customer.has["keys"].append(answer.body["id"])
 
+    @rule(who=CUSTOMERS, chance=CHANCE)
+    def replay(self, who: int, chance: int) -> None:
+        customer, found = self._customers[who], self._any_of("webhooks", chance)
+        if found is None:
+            return
+        answer = self._call(customer, "POST", "/api/replays", json={"filter": {"webhook_id": found[1]}})
+        assert answer.status == 202
+        assert found[0] is customer or answer.body["matched"] == 0
+        if answer.body["id"] is not None:
+            customer.has["replays"].append(answer.body["id"])
+
     # -- reaching for what is there ------------------------------------------------------------------------------------
 
     @rule(who=CUSTOMERS, noun=st.sampled_from(NOUNS), chance=CHANCE)

@@ -63,7 +63,7 @@ async def test_an_ordinary_name_is_delivered_to(case: Case[Answers]) -> None:
 
 
 async def test_a_name_server_that_says_nothing_holds_up_nobody_else() -> None:
-    answers = {"slow.example": [SILENCE], "hook.example": [[PUBLIC]]}
+    answers: Answers = {"slow.example": [SILENCE], "hook.example": [[PUBLIC]]}
     async with (
         canaries() as canary,
         naming(answers, patience_s=PATIENT_RESOLVER_S) as (resolver, _),

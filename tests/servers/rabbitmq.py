@@ -15,6 +15,9 @@ rabbit_vhost:add(<<"{name}">>, <<"tests">>),
 rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"tests">>).
 """
 
+#: While it has nothing to do it sleeps, and leaves the processors to the tests.
+_AT_REST = "+sbwt none +sbwtdcpu none +sbwtdio none"
+
 
 class RabbitMQ:
     """One broker with everything of its own: name, folder, ports, port mapper."""
@@ -47,7 +50,7 @@ class RabbitMQ:
             "RABBITMQ_MNESIA_BASE": str(self._root / "data"),
             "RABBITMQ_LOG_BASE": str(self._root / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} " + _AT_REST,
         }
 
     def start(self) -> None:

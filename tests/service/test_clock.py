@@ -72,3 +72,6 @@ def test_one_grace_period_is_for_all_who_have_to_end() -> None:
     over = Grace(0)
     over.begin()
     assert 0 < float(over) < 1, "a moment for the last step"
+    long_over = Grace(-60)
+    long_over.begin()
+    assert float(long_over) == 0

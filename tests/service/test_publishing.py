@@ -1,14 +1,12 @@
-"""Publishing over HTTP: what is taken, what is refused and how, and what it costs."""
+"""Publishing over HTTP: what is taken, and what it costs. What is refused, and how, is in `tests/hostile`."""
 
 import asyncio
-import gzip
 import json
-from typing import Any
 
 import pytest
 
 from delivery.domain.catalogue import PUBLISHED
-from delivery.domain.envelope import LONGEST_TEXT, MOST_BYTES
+from delivery.domain.envelope import MOST_BYTES
 from tests.service.house import Account, Caller, House
 from tests.support.receiver import Receiver
 from tests.support.samples import envelope
@@ -60,53 +58,6 @@ async def test_the_trace_of_the_publisher_goes_on_to_the_receiver(
     assert receiver.calls[0].headers["traceparent"] == trace
 
 
-def _without_job() -> dict[str, Any]:
-    event = envelope()
-    del event["data"]["job_id"]
-    return event
-
-
-@pytest.mark.parametrize(
-    ("event", "code", "field"),
-    [
-        ([], "invalid_payload", None),
-        ({}, "invalid_payload", "event"),
-        (envelope() | {"event": "annotation.imagined"}, "invalid_event_type", "event"),
-        (envelope() | {"event": "webhook.test"}, "invalid_event_type", "event"),
-        (envelope() | {"timestamp": "2024-02-30T00:00:00.000Z"}, "invalid_payload", "timestamp"),
-        (_without_job(), "invalid_payload", "data.job_id"),
-        (envelope(processing_ms="many"), "invalid_payload", "data.processing_ms"),
-        (envelope(text="x" * (LONGEST_TEXT + 1)), "text_too_long", "data.text"),
-        (envelope() | {"id": 7}, "invalid_payload", "id"),
-        (envelope() | {"id": "two words"}, "invalid_payload", "id"),
-    ],
-)
-async def test_an_event_that_cannot_be_used_is_refused_with_the_member_at_fault(
-    house: House, ada: Account, event: Any, code: str, field: str | None
-) -> None:
-    answer = await ada.key.post("/api/events", event)
-    assert (answer.status, answer.code, answer.body.get("field")) == (400, code, field)
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"",
-        b"{",
-        b"\xff",
-        b'{"event": "batch.failed", "event": "batch.failed"}',
-        b'{"data": NaN}',
-        b'{"data": 1e400}',
-        b'{"data": "\\u0000"}',
-        b'{"data": "\\ud800"}',
-        b"[" * 20_000,
-    ],
-)
-async def test_what_is_not_strictly_json_is_refused(house: House, ada: Account, raw: bytes) -> None:
-    answer = await ada.key.call("POST", "/api/events", data=raw, headers=JSON)
-    assert (answer.status, answer.code) == (400, "invalid_json")
-
-
 @pytest.mark.parametrize("size", [MOST_BYTES, MOST_BYTES + 1, 4 * MOST_BYTES])
 async def test_an_event_has_at_most_256_kib(house: House, ada: Account, size: int) -> None:
     event = envelope(metadata={"padding": ""})
@@ -120,22 +71,6 @@ async def test_an_event_has_at_most_256_kib(house: House, ada: Account, size: in
         assert answer.status == 202
     else:
         assert (answer.status, answer.code) == (413, "payload_too_large")
-
-
-@pytest.mark.parametrize(
-    ("body", "headers"),
-    [
-        (gzip.compress(b"{}", mtime=0), JSON | {"Content-Encoding": "gzip"}),
-        (b"{}", {"Content-Type": "text/plain"}),
-        (b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}),
-        (b"{}", {"Content-Type": "application/json; charset=utf-16"}),
-    ],
-)
-async def test_other_types_and_compressed_bodies_are_refused(
-    house: House, ada: Account, body: bytes, headers: dict[str, str]
-) -> None:
-    answer = await ada.key.call("POST", "/api/events", data=body, headers=headers)
-    assert (answer.status, answer.code) == (415, "unsupported_media_type")
 
 
 # -- batches -----------------------------------------------------------------------------------------------------------

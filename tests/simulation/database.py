@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from delivery.store.engine import Store, open_store
 from delivery.store.tables import metadata
 from tests.simulation.loop import LIFE, Life
-from tests.simulation.troubles import LOST, Troubles
+from tests.simulation.troubles import LOST, Step, Troubles
 
 #: How long a writer waits for the turn of another one, as in service.
 _PATIENCE_S = 15.0
@@ -128,7 +128,7 @@ class Connection:
         """Run a statement, if everything goes well."""
         if sql.startswith("PRAGMA"):
             return statement()
-        step = "begin" if sql.startswith("BEGIN") else "statement"
+        step: Step = "begin" if sql.startswith("BEGIN") else "statement"
         answer = await self._database.troubles.pass_through(step, self._life, lose=self.drop)
         self._look_alive()
         done = await self._database.turn(statement) if sql == "BEGIN IMMEDIATE" else statement()

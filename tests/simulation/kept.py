@@ -133,7 +133,7 @@ def schedule(world: "World", delivery: Row) -> tuple[int, ...]:
 
 
 def rotation_loses_nothing(world: "World") -> Iterator[str]:
-    """A receiver whose one secret is among the valid ones takes it in the end."""
+    """What only its signature could be refused for is taken by a receiver whose one secret is a valid one."""
     for row in _deliveries(world):
         calls = world.history.calls_of(row["id"])
         if row["standing"] != "failed" or row["event_type"] == TEST_TYPE or len(schedule(world, row)) < 5:

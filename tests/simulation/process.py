@@ -128,7 +128,7 @@ class Process:
         if not self.serving or runtime is None:
             raise GoneError
         asked = self._begin(_awaited(work, runtime))
-        await asyncio.wait({asked, self.over}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((asked, self.over), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         if not asked.done():
             if not self.over.done():
                 asked.cancel()

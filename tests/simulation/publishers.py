@@ -10,7 +10,8 @@ from consumers.wire import Message, publication
 from delivery.domain.catalogue import PUBLISHED
 from delivery.domain.envelope import Submission, identity, submit
 from delivery.domain.model import AccountId
-from delivery.intake import Offer, Receipt
+from delivery.fanout import Receipt
+from delivery.intake import Offer
 from service.runtime import Runtime
 from tests.simulation.broker import Item
 from tests.simulation.scenario import Publication

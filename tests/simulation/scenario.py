@@ -169,7 +169,7 @@ def _publications(luck: Random, span: float) -> list[Publication]:
 
 
 def _changed(publication: Publication, **changes: object) -> Publication:
-    return Publication(**{**vars(publication), **changes})  # type: ignore[arg-type]
+    return Publication(**{**vars(publication), **changes})
 
 
 def _moment(luck: Random, span: float, length: float) -> float:

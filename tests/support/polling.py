@@ -8,7 +8,7 @@ _PAUSE_S = 0.005
 
 
 async def until(
-    condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 15, every_s: float = _PAUSE_S
+    condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 45, every_s: float = _PAUSE_S
 ) -> None:
     """Look again and again until the condition holds; fail, and show the condition, if it never does."""
     deadline = asyncio.get_running_loop().time() + within_s

@@ -169,6 +169,7 @@ async def working(
         courier = Courier(
             store=store,
             departures=leaving,
+            secrets_now=departures.secrets_now,
             ledger=entries,
             destinations={"webhook": WebhookDestination(session, _POLICY)},
             around=around,
