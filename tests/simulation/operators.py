@@ -76,7 +76,10 @@ class Operators:
 
     def knows_valid_secret(self, receiver: Receiver, call: Call) -> bool:
         """Whether the one secret that a receiver knows is among those that the endpoint has now."""
-        versions = self._world.history.endpoints[self._world.history.deliveries[call.delivery_id][0]["endpoint_id"]]
+        delivery = self._world.history.deliveries.get(call.delivery_id)
+        if delivery is None:
+            return False
+        versions = self._world.history.endpoints[delivery[0]["endpoint_id"]]
         return any(
             _RING.open(secret["sealed"], owner=versions[-1]["id"]) == receiver.secret
             for secret in versions[-1]["secrets"]

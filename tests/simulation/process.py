@@ -93,6 +93,11 @@ class Process:
         """Whether it can be asked anything."""
         return self.runtime is not None and not self.over.done() and not self._stopping.is_set()
 
+    @property
+    def places(self) -> int:
+        """Places that are taken in its memory."""
+        return self.runtime.courier._lanes.places if self.runtime is not None else 0
+
     def start(self, door: Door, on_call: Callable[[Call], None], calm: Calm) -> None:
         """Start it."""
         around = Surroundings(self.watch, self.luck, self.luck.randbytes)
@@ -176,7 +181,7 @@ class Process:
             case "sweep":
                 return calm.next_wake is not None and calm.next_wake <= self.watch.now()
             case "renew leases":
-                return self.runtime is not None and self.runtime.courier._lanes.places > 0
+                return self.places > 0
             case "cancel stranded":
                 return calm.stranded
             case "replay":

@@ -64,7 +64,7 @@ class Publishers:
     async def _insist(self, one: Publication) -> None:
         taken = await self._tried(one)
         while not taken:
-            await asyncio.sleep(self._world.luck.choice((0.1, 1.0, 10.0)))
+            await asyncio.sleep(self._world.luck.choice((0.3, 2.0, 10.0)))
             taken = await self._tried(one)
 
     async def _tried(self, one: Publication) -> bool:

@@ -14,8 +14,9 @@ from random import Random
 
 from tests.simulation.database import make_template
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.scenario import ACCOUNTS, Scenario, draw
+from tests.simulation.scenario import ACCOUNTS, Scenario
 from tests.simulation.story import Story
+from tests.simulation.themes import draw
 from tests.simulation.verdict import Violation, judge
 from tests.simulation.world import World
 

@@ -102,7 +102,7 @@ class Scenario:
 
 
 def draw(seed: int) -> Scenario:
-    """Make the scenario of a seed."""
+    """Make a scenario of whatever comes."""
     luck = Random(f"scenario {seed}")
     calm = luck.random() < 0.2
     healthy = calm or luck.random() < 0.75
@@ -149,7 +149,7 @@ def _subscription(luck: Random) -> Subscription:
 
 def _publications(luck: Random, span: float) -> list[Publication]:
     made: list[Publication] = []
-    for number in range(luck.choice((1, 3, 8, 20))):
+    for number in range(luck.choice((1, 3, 8, 14))):
         name = f"msg-{number}" if luck.random() < 0.6 else None
         route: Route = luck.choice(("api", "bus"))
         first = Publication(

@@ -52,6 +52,30 @@ def _may_be_unlogged(world: "World", call: Call) -> bool:
     return cut_off or world.troubles.last_met >= process.stopped_at
 
 
+def was_committed(world: "World") -> Iterator[str]:
+    """What goes out is in the store by then: nobody is told of what never came to be."""
+    for call in world.history.calls:
+        versions = world.history.deliveries.get(call.delivery_id)
+        if not versions or versions[0].at > call.began:
+            yield f"{call.delivery_id} #{call.number} was sent by {call.sender.name} and was not committed"
+
+
+def repeated_by_a_crash(world: "World") -> Iterator[str]:
+    """The end of a process costs a delivery one attempt that nobody knows of, no more.
+
+    While the store is away, leases may run out before the log is written, and there may be more.
+    """
+    if world.scenario.trouble_share or world.scenario.outages or not world.scenario.healthy:
+        return
+    for delivery_id in world.history.deliveries:
+        logged = {(row["number"], row["started_at"]) for row in world.history.attempts_of(delivery_id)}
+        calls = world.history.calls_of(delivery_id)
+        tasks = {(call.sender.name, call.task) for call in calls if (call.number, call.clock) not in logged}
+        for name, count in Counter(name for name, _ in tasks).items():
+            if count > 1:
+                yield f"{delivery_id} was sent {count} times by {name} without a word in the log"
+
+
 def by_the_holder(world: "World") -> Iterator[str]:
     """At its last look, the process that sends has the delivery; so what was cancelled or taken over is not sent."""
     for departure in departures(world):
@@ -75,6 +99,17 @@ def to_its_own(world: "World") -> Iterator[str]:
             yield f"{call.delivery_id} #{call.number} was signed with no valid secret of {endpoint_id}"
 
 
+def newest_secret_first(world: "World") -> Iterator[str]:
+    """An attempt begins with the newest secret; an older one has its turn when that was refused."""
+    for departure in departures(world):
+        call = departure.call
+        endpoint_id = world.history.deliveries[call.delivery_id][0]["endpoint_id"]
+        versions = in_force(world.history.endpoints[endpoint_id], departure.since, call.began)
+        newest = {_signature(call.body, version["secrets"][0]["sealed"], endpoint_id) for version in versions}
+        if not departure.second and call.headers["X-Tagmatic-Signature"] not in newest:
+            yield f"{call.delivery_id} #{call.number} was not signed with the newest secret of {endpoint_id}"
+
+
 @dataclass(frozen=True)
 class Departure:
     """A request, with the earliest moment of the look that let it go. A rotation's ``second`` and further
@@ -86,12 +121,14 @@ class Departure:
 
 
 def departures(world: "World") -> Iterator[Departure]:
-    """All requests, in the order in which they left."""
+    """All requests for what is in the store, in the order in which they left. A task carries one delivery once."""
     scenario = world.scenario
     last: dict[object, tuple[Call, float]] = {}
     for call in world.history.calls:
+        if call.delivery_id not in world.history.deliveries:
+            continue
         before, looked = last.get(call.task, (None, call.began))
-        second = before is not None and before.delivery_id == call.delivery_id and before.ended == call.began
+        second = before is not None and before.delivery_id == call.delivery_id
         looked = looked if second else call.began
         last[call.task] = call, looked
         troubled = scenario.trouble_share and looked < scenario.trouble_until + 2 * scenario.trouble_s
@@ -142,13 +179,17 @@ def within_limits(world: "World") -> Iterator[str]:
     endpoint = {delivery_id: versions[0]["endpoint_id"] for delivery_id, versions in world.history.deliveries.items()}
     for name in world.processes:
         calls = [call for call in world.history.calls if call.sender.name == name]
-        calls = [call for call in calls if call.headers["X-Tagmatic-Event"] != TEST_TYPE]
+        calls = [call for call in calls if call.delivery_id in endpoint and not _is_test(call)]
         if (most := _most_at_once(world, calls)) > world.scenario.parallel:
             yield f"{name} made {most} requests at a time"
         for one in sorted({endpoint[call.delivery_id] for call in calls}):
             to_one = [call for call in calls if endpoint[call.delivery_id] == one]
             if (most := _most_at_once(world, to_one)) > world.scenario.per_endpoint:
                 yield f"{name} made {most} requests at a time to {one}"
+
+
+def _is_test(call: Call) -> bool:
+    return call.headers["X-Tagmatic-Event"] == TEST_TYPE
 
 
 def _most_at_once(world: "World", calls: Sequence[Call]) -> int:
@@ -172,3 +213,8 @@ def within_places(world: "World") -> Iterator[str]:
     for name, places in world.history.most_places.items():
         if places > 4 * world.scenario.parallel:
             yield f"{name} held {places} parcels"
+
+
+def places_given_back(world: "World") -> Iterator[str]:
+    """When nothing is left to do, nobody holds a place for anything."""
+    yield from (f"{name} still held {places} places" for name, places in world.held_at_rest.items() if places)

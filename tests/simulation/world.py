@@ -60,6 +60,7 @@ class World:
         self.publishers = Publishers(self)
         self.operators = Operators(self)
         self.jumped = False
+        self.held_at_rest: dict[str, int] = {}
         self._homes = 0
 
     # -- processes -----------------------------------------------------------------------------------------------------
@@ -114,9 +115,7 @@ class World:
         for noun, version in seen:
             self.story.tell(life.name, f"commits {_told(noun, version)}")
         for one in self.slots:
-            if one.runtime is not None:
-                places = one.runtime.courier._lanes.places
-                self.history.most_places[one.name] = max(places, self.history.most_places[one.name])
+            self.history.most_places[one.name] = max(one.places, self.history.most_places[one.name])
         history = self.history
         self.calm.stir(history.next_wake, stranded=history.stranded, replaying=history.replaying)
 
@@ -177,6 +176,7 @@ class World:
             commits = self.history.commits
             await asyncio.sleep(_AFTERMATH_S)
             if self._quiet() and commits == self.history.commits:
+                self.held_at_rest = {one.name: one.places for one in self.slots if one.serving}
                 return
 
     def _quiet(self) -> bool:
