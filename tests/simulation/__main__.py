@@ -38,19 +38,22 @@ def _one(seed: int, *, aloud: bool) -> int:
 
 def _many(seeds: range, jobs: int) -> int:
     began = time.monotonic()
-    failed = done = 0
+    failed: list[int] = []
+    done = 0
     worked = 0.0
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for result in pool.imap_unordered(simulate, seeds, chunksize=5):
             done += 1
             worked += result.real_s
             if result.violations:
-                failed += 1
+                failed.append(result.seed)
                 _tell(result)
             if done % 100 == 0 or done == len(seeds):
                 passed = time.monotonic() - began
                 each = worked / done * 1000
-                print(f"{done} seeds, {failed} failed, {passed:.0f} s ({each:.0f} ms of a core each)", flush=True)
+                print(f"{done} seeds, {len(failed)} failed, {passed:.0f} s ({each:.0f} ms of a core each)", flush=True)
+    for seed in sorted(failed):
+        print(f"replay: python -m tests.simulation --seed {seed} --trace")
     return 1 if failed else 0
 
 

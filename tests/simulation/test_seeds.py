@@ -10,10 +10,11 @@ import pytest
 from tests.simulation.run import simulate
 
 _CHUNK = 15
-_CHUNKS = 16
+_CHUNKS = 20
 _ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, _CHUNK * _CHUNKS, _CHUNK))
 def test_nothing_is_found(first: int) -> None:
     found = [

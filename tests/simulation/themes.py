@@ -133,7 +133,27 @@ def the_log_waits(luck: Random, scenario: Scenario) -> Scenario:
     )
 
 
+def nothing_is_in_the_way(luck: Random, scenario: Scenario) -> Scenario:
+    """Nothing breaks and there is room for everything, so whatever is due has to go out in time."""
+    return replace(
+        scenario,
+        calm=True,
+        healthy=True,
+        skews=tuple(0.0 for _ in scenario.skews),
+        schedule=SHORT,
+        parallel=256,
+        per_endpoint=16,
+        subscriptions=_subscriptions(luck, ("failing", "slow"), most=1),
+        publications=_publications(luck, luck.randint(1, 3), 20.0),
+        deeds=(),
+        misfortunes=(),
+        outages=(),
+        trouble_share=0.0,
+    )
+
+
 THEMES: tuple[Theme, ...] = (
+    nothing_is_in_the_way,
     leases_are_lost,
     secrets_rotate,
     gates_are_shared,

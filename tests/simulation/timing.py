@@ -58,6 +58,10 @@ def planned_as_promised(world: "World") -> Iterator[str]:
             latest = max(
                 started + timedelta(seconds=step.wait_s * _PROMISED), ended + step.asked + timedelta(seconds=12)
             )
+            if (
+                world.troubles.last_met >= 0
+            ):  # a refused signature has the secrets looked at again, and that can take long
+                latest = max(latest, step.settled.clock)
             if not earliest - _GRAIN <= step.planned <= latest + _GRAIN:
                 yield f"{delivery_id} #{step.attempt['number']} of {started}: next planned for {step.planned}"
 

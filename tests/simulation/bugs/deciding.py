@@ -21,6 +21,16 @@ def retry_too_early(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(carriage, "decide", decide)
 
 
+def give_up_early(patch: pytest.MonkeyPatch) -> None:
+    """Leave the last retry of a schedule out."""
+    real = retry.decide
+
+    def decide(*facts: Any, schedule: Sequence[int], **more: Any) -> Any:
+        return real(*facts, schedule=schedule[:-1], **more)
+
+    patch.setattr(carriage, "decide", decide)
+
+
 def ignore_how_long_a_receiver_asks_to_wait(patch: pytest.MonkeyPatch) -> None:
     """Do not read ``Retry-After``."""
     patch.setattr(retry, "retry_after", lambda *_: timedelta(0))

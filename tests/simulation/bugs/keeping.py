@@ -1,7 +1,7 @@
 """Mistakes between the bus, the store and memory."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import bindparam, null, select, update
 
 from consumers.consumer import Consumer
-from delivery import ledger
+from delivery import fanout, ledger
 from delivery.courier import Courier, OpenBooking
 from delivery.departures import Departures
 from delivery.domain.model import Event, EventId
 from delivery.ledger import Ledger
-from delivery.store import deliveries, endpoints, events, tables
+from delivery.store import dead_letters, deliveries, endpoints, events, tables
 from delivery.store.engine import Transaction, is_database_fault, listed
 from service.settings import Settings
 
@@ -72,6 +72,39 @@ def look_for_duplicates_in_all_accounts(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(events, "insert_new", insert_new)
     patch.setattr(events, "originals", originals)
+
+
+def look_for_endpoints_in_all_accounts(patch: pytest.MonkeyPatch) -> None:
+    """Send an event to whoever wants its type."""
+    real = endpoints.of_accounts
+
+    async def of_accounts(tx: Transaction, accounts: Iterable[Any]) -> Any:
+        wanted = list(accounts)
+        found = await real(tx, (await tx.execute(select(tables.accounts.c.id))).scalars())
+        everybody = [endpoint for those in found.values() for endpoint in those]
+        return dict.fromkeys(wanted, everybody)
+
+    patch.setattr(endpoints, "of_accounts", of_accounts)
+
+
+def overlook_an_endpoint(patch: pytest.MonkeyPatch) -> None:
+    """Make deliveries for all endpoints but the last one."""
+    real = fanout._match
+
+    def match(receivers: Sequence[Any], submission: Any) -> Any:
+        wanted, passed_over = real(receivers, submission)
+        return wanted[:-1] if len(wanted) > 1 else wanted, passed_over
+
+    patch.setattr(fanout, "_match", match)
+
+
+def lose_what_nobody_can_use(patch: pytest.MonkeyPatch) -> None:
+    """Acknowledge a dead letter without keeping it."""
+
+    async def park(*_: Any) -> None:
+        pass
+
+    patch.setattr(dead_letters, "park", park)
 
 
 def settle_without_the_lease(patch: pytest.MonkeyPatch) -> None:
@@ -131,6 +164,16 @@ def claim_what_others_hold(patch: pytest.MonkeyPatch) -> None:
 
     async def claim(tx: Transaction, lease: str, terms: Any, *, now: Any, **how: Any) -> Any:
         return await real(tx, lease, terms, now=now + timedelta(seconds=30), **how)
+
+    patch.setattr(deliveries, "claim", claim)
+
+
+def notice_late_what_is_due(patch: pytest.MonkeyPatch) -> None:
+    """Look only for what has been due for half a minute."""
+    real = deliveries.claim
+
+    async def claim(tx: Transaction, lease: str, terms: Any, *, now: Any, **how: Any) -> Any:
+        return await real(tx, lease, terms, now=now - timedelta(seconds=30), **how)
 
     patch.setattr(deliveries, "claim", claim)
 

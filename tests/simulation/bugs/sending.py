@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from delivery.departures import Departures
+from delivery.departures import Departures, Grounded
 from delivery.domain import gate
 from delivery.gates import Gates
 from delivery.lanes import Lanes
@@ -20,6 +20,32 @@ def send_without_asking_whose_it_is(patch: pytest.MonkeyPatch) -> None:
 
     def decide(self: Departures, parcel: Any, clearance: Any, now: Any) -> Any:
         return real(self, parcel, clearance and replace(clearance, lease=parcel.lease), now)
+
+    patch.setattr(Departures, "_decide", decide)
+
+
+def send_what_was_cancelled(patch: pytest.MonkeyPatch) -> None:
+    """Send what nobody has any more."""
+    real: Any = Departures._decide
+
+    def decide(self: Departures, parcel: Any, clearance: Any, now: Any) -> Any:
+        if clearance and clearance.lease is None:
+            return self._open(self._endpoints[clearance.endpoint_id], now)
+        return real(self, parcel, clearance, now)
+
+    patch.setattr(Departures, "_decide", decide)
+    patch.setattr(Departures, "_runs_out", lambda *_: False)
+
+
+def send_to_what_is_switched_off(patch: pytest.MonkeyPatch) -> None:
+    """Look whose a delivery is, and not whether its endpoint is still on."""
+    real: Any = Departures._decide
+
+    def decide(self: Departures, parcel: Any, clearance: Any, now: Any) -> Any:
+        decision = real(self, parcel, clearance, now)
+        if isinstance(decision, Grounded):
+            return self._open(self._endpoints[clearance.endpoint_id], now)
+        return decision
 
     patch.setattr(Departures, "_decide", decide)
 
