@@ -46,7 +46,7 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to look at: ``[from_, to)``, by default up to the end of this moment's bucket; one endpoint's or one type's."""
+    """What to look at: ``[from_, to)``, by default up to the end of this bucket; one endpoint's or one type's."""
 
     grain: Grain = "hour"
     from_: datetime | None = None
