@@ -226,3 +226,13 @@ async def test_a_key_that_cannot_be_is_not_made(
     answer = await browser.send("/keys", **typed)
     assert (answer.status, f'id="{field}-problem"' in answer.body) == (status, True)
     assert len((await ada.user.get("/api/keys")).body["items"]) == 1
+
+
+async def test_a_key_makes_and_revokes_no_keys_by_way_of_the_pages(house: House, ada: Account) -> None:
+    [key] = (await ada.user.get("/api/keys")).body["items"]
+    form = {"name": "another", "scope:publish": "on"}
+    for path in ("/keys", f"/keys/{key['id']}/revoke"):
+        answer = await ada.key.call("POST", path, data=form)
+        assert (answer.status, answer.headers["Location"]) == (303, "/sign-in")
+    assert (await ada.user.get("/api/keys")).body["items"][0]["revoked_at"] is None
+    assert len((await ada.user.get("/api/keys")).body["items"]) == 1
