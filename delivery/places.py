@@ -132,7 +132,9 @@ class Places:
         if self.free == 0:
             return Terms(0, 0)
         return Terms(
-            limit=-(-self.free // 4), per_endpoint=max(1, self._limits.places_per_lane // 4), crowded=self._all_crowded()
+            limit=-(-self.free // 4),
+            per_endpoint=max(1, self._limits.places_per_lane // 4),
+            crowded=self._all_crowded(),
         )
 
     def crowded(self) -> Iterator[Holder]:
