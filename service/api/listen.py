@@ -90,7 +90,7 @@ async def listen(call: Call[ListenQuery]) -> web.StreamResponse:
     try:
         await _say(stream, Hello(secret=None if given else secret, events=patterns))
         looks = 0
-        while await _another_look(call):
+        while await another_look(call):
             looks += 1
             for event in await _fresh(tail):
                 if event.type != TEST_TYPE and subscribes(patterns, event.type):
@@ -102,7 +102,7 @@ async def listen(call: Call[ListenQuery]) -> web.StreamResponse:
     return stream
 
 
-async def _another_look(call: Call[ListenQuery]) -> bool:
+async def another_look(call: Call[ListenQuery]) -> bool:
     """Wait a little; False when the service shuts down, the listener is gone, or their key is no longer good."""
     try:
         async with asyncio.timeout(_PAUSE_S):
