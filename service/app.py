@@ -60,7 +60,7 @@ API = (
     Route("POST", "/api/events/batch", publishing.publish_batch, "publish", "Publish up to 1,000 events",
           publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH, by_event=True, refuses=(429,)),
     Route("GET", "/api/events", events.browse, "manage", "List events", events.EventQuery, events.Events),
-    Route("GET", "/api/events/{id}", events.find, "manage", "Show an event", gives=events.Event),
+    Route("GET", "/api/events/{id}", events.find, "manage", "Show an event", gives=events.EventInFull),
     Route("GET", "/api/listen", listen.listen, "manage", "Stream events as signed deliveries",
           listen.ListenQuery, listen.Heard, media="text/event-stream", refuses=(422,)),
 

@@ -2,8 +2,9 @@
 
 from service.api.calls import Route
 from service.api.deliveries import DeliveryQuery
+from service.api.events import EventQuery
 from service.api.shapes import PageQuery
-from service.dashboard import deliveries, files, home, keys, replays, sign_in, webhooks
+from service.dashboard import deliveries, events, files, home, keys, replays, sign_in, webhooks
 
 _HTML = "text/html"
 _STREAM = "text/event-stream"
@@ -47,5 +48,10 @@ DASHBOARD = (
     Route("GET", "/replays/{id}", replays.find, "page", "How far one is", media=_HTML),
     Route("GET", "/replays/{id}/live", replays.watch, "page", "How far it is, live", media=_STREAM),
     Route("POST", "/replays/{id}/stop", replays.stop, "page", "Send no more of it", media=_HTML),
+
+    Route("GET", "/events", events.browse, "page", "What came in", EventQuery, media=_HTML),
+    Route("GET", "/events/live", events.watch, "page", "What comes in, live", EventQuery, media=_STREAM),
+    Route("GET", "/events/{id}", events.find, "page", "One event", media=_HTML),
+    Route("GET", "/events/{id}/live", events.watch_one, "page", "One event, live", media=_STREAM),
 )
 # fmt: on
