@@ -11,12 +11,14 @@ from service.api import (
     deliveries,
     event_types,
     events,
+    follow,
     keys,
     listen,
     login,
     operations,
     publishing,
     replays,
+    streams,
     webhooks,
 )
 from service.api.calls import NEEDS, RUNTIME, Route, serving
@@ -79,6 +81,8 @@ API = (
 
     Route("GET", "/api/deliveries", deliveries.browse, "manage", "List deliveries",
           deliveries.DeliveryQuery, deliveries.Deliveries),
+    Route("GET", "/api/deliveries/stream", follow.follow, "manage", "Stream deliveries as they are made and change",
+          follow.FollowQuery, deliveries.Delivery, media="text/event-stream"),
     Route("GET", "/api/deliveries/{id}", deliveries.find, "manage", "Show a delivery and its attempts",
           gives=deliveries.DeliveryInFull),
     Route("POST", "/api/deliveries/{id}/retry", deliveries.retry, "manage", "Make one attempt now",
@@ -126,7 +130,7 @@ def build_app(runtime: Runtime) -> web.Application:
         # ids are nothing but letters, digits and underscores; everything else is no route at all
         app.router.add_route(route.method, route.path.replace("{id}", "{id:[A-Za-z0-9_]{1,64}}"), handler)
     app[OPENAPI], app[DOCS] = _descriptions()
-    app[listen.CLOSING] = asyncio.Event()
+    app[streams.CLOSING] = asyncio.Event()
     app.on_shutdown.append(_close)
     app.on_response_prepare.append(adorn)
     return app
@@ -140,4 +144,4 @@ def _descriptions() -> tuple[bytes, str]:
 
 
 async def _close(app: web.Application) -> None:
-    app[listen.CLOSING].set()
+    app[streams.CLOSING].set()
