@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # the servers, and the programs that the documents' own commands use
-PACKAGES := rabbitmq-server postgresql curl openssl libfaketime
+PACKAGES := rabbitmq-server postgresql chromium fonts-dejavu-core curl openssl libfaketime
 WORKERS ?= 4
 SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from delivery.domain.envelope import Submission
 from delivery.domain.errors import HooklineError, InvalidEvent, QuotaExceeded
 from delivery.domain.model import KeyId
+from delivery.domain.tally import Tally, key, tallied
 from delivery.fanout import FanOut, Lease, Receipt, record
 from delivery.ports import Carrier, Surroundings
-from delivery.store import accounts, deliveries, events
+from delivery.store import accounts, deliveries, events, rollups
 from delivery.store.engine import Store, Transaction, is_database_fault
 from delivery.telemetry import tell
 
@@ -101,6 +102,7 @@ class Intake:
                 if fan_out.parcels:
                     leased = booking.admit(fan_out.parcels)
                     await deliveries.insert_new(tx, fan_out.parcels, leased=leased)
+                await rollups.note(tx, _tally(known_batch, fan_out, now))
         replies = [
             [fan_out.receipts.get(id(s)) or _unknown_account() for s in offer.submissions] if ok else _over_quota()
             for offer, ok in zip(offers, admitted, strict=True)
@@ -126,6 +128,12 @@ async def _metered(tx: Transaction, offers: Sequence[Offer], month: str) -> Sequ
         admitted.append(fits)
     await accounts.count_usage(tx, charged, month)
     return admitted
+
+
+def _tally(batch: Sequence[Submission], fan_out: FanOut, now: datetime) -> Tally:
+    """What statistics count: the events that are new."""
+    fresh = [submission for submission in batch if not fan_out.receipts[id(submission)].duplicate]
+    return tallied((key(now, submission.account_id, "", submission.type), {"accepted": 1}) for submission in fresh)
 
 
 def _unknown_account() -> Refused:

@@ -6,7 +6,7 @@ to appear at the same moment, and a commit is shared by many.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -16,8 +16,9 @@ from delivery.domain.gate import is_open
 from delivery.domain.ids import Luck
 from delivery.domain.model import Attempt, Endpoint, EndpointId, Parcel, Standing
 from delivery.domain.retry import AsBefore, Delivered, GiveUp, RetryAt, StandDown, Verdict
+from delivery.domain.tally import Fact, Key, attempted, key, tallied
 from delivery.notices import delivery_failed, post, webhook_disabled, worth_telling
-from delivery.store import deliveries, endpoints, gates
+from delivery.store import deliveries, endpoints, gates, rollups
 from delivery.store.deliveries import Settlement
 from delivery.store.endpoints import Turn
 from delivery.store.engine import Store, Transaction, is_database_fault
@@ -77,21 +78,44 @@ class Ledger:
         async with self._store.writing() as tx:
             if made:
                 await deliveries.log(tx, made)
-            failed = await _failing_for_good(tx, entries)
+            ended = await _ended(tx, entries)
             await deliveries.settle(tx, [settlement(entry) for entry in entries])
             disabled = await _note_health(tx, entries)
-            notices = [*failed, *disabled]
+            notices = [*_failed_for_good(ended), *disabled]
             if notices:
                 await post(tx, notices, now=entries[0].finished_at, luck=self._luck)
+            await rollups.note(tx, tallied(_facts(entries, ended)))
 
 
-async def _failing_for_good(tx: Transaction, entries: Sequence[Entry]) -> Sequence[Submission]:
-    """What is to be told of deliveries that end as failed with these entries, and not with another process's."""
-    over = {entry.parcel.delivery_id: entry for entry in entries if isinstance(entry.verdict, GiveUp)}
-    told = worth_telling(entry.parcel for entry in over.values())
-    held = await deliveries.still_held(tx, told) if told else set()
-    ended = [over[parcel.delivery_id] for parcel in told if parcel.delivery_id in held]
-    return [delivery_failed(e.parcel, e.attempts, e.attempts[-1].outcome.url, e.finished_at) for e in ended]
+async def _ended(tx: Transaction, entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Those with which a delivery comes to be delivered or failed: it was not so before, and the lease still holds."""
+    ending = [entry for entry in entries if _is_an_end(entry)]
+    held = await deliveries.leases(tx, [entry.parcel.delivery_id for entry in ending]) if ending else {}
+    return [entry for entry in ending if held.get(entry.parcel.delivery_id) == entry.parcel.lease]
+
+
+def _is_an_end(entry: Entry) -> bool:
+    standing = _after(entry.parcel, entry.verdict)[0]
+    return standing in ("delivered", "failed") and standing != entry.parcel.standing
+
+
+def _failed_for_good(ended: Sequence[Entry]) -> Sequence[Submission]:
+    """What is to be told of deliveries that failed."""
+    over = [entry for entry in ended if isinstance(entry.verdict, GiveUp) and worth_telling(entry.parcel)]
+    return [delivery_failed(e.parcel, e.attempts, e.attempts[-1].outcome.url, e.finished_at) for e in over]
+
+
+def _facts(entries: Sequence[Entry], ended: Sequence[Entry]) -> Iterator[Fact]:
+    """What statistics count: each attempt at its start, each end when it came."""
+    for entry in entries:
+        for attempt in entry.attempts:
+            yield _key(entry.parcel, attempt.started_at), attempted(attempt.outcome)
+    for entry in ended:
+        yield _key(entry.parcel, entry.finished_at), {_after(entry.parcel, entry.verdict)[0]: 1}
+
+
+def _key(parcel: Parcel, moment: datetime) -> Key:
+    return key(moment, parcel.account_id, parcel.endpoint_id, parcel.event_type)
 
 
 def settlement(entry: Entry) -> Settlement:

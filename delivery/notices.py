@@ -4,7 +4,7 @@ They go to the account's endpoints that subscribe to them by name, like any othe
 fails is told no further: that would never end.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,10 +24,9 @@ async def post(tx: Transaction, notices: Sequence[Submission], *, now: datetime,
         await deliveries.insert_new(tx, fan_out.parcels, leased=())
 
 
-def worth_telling(parcels: Iterable[Parcel]) -> list[Parcel]:
-    """Those whose failing is told: what the platform published, and not what somebody asked for once more."""
-    silent = {*OPERATIONAL, TEST_TYPE}
-    return [parcel for parcel in parcels if parcel.standing == "pending" and parcel.event_type not in silent]
+def worth_telling(parcel: Parcel) -> bool:
+    """Whether its failing is told: of what the platform published, and not of what somebody asked for once more."""
+    return parcel.standing == "pending" and parcel.event_type not in {*OPERATIONAL, TEST_TYPE}
 
 
 def delivery_failed(parcel: Parcel, attempts: Sequence[Attempt], url: str, at: datetime) -> Submission:

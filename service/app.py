@@ -18,6 +18,7 @@ from service.api import (
     operations,
     publishing,
     replays,
+    stats,
     streams,
     webhooks,
 )
@@ -26,7 +27,7 @@ from service.api.docs import page
 from service.api.openapi import describe
 from service.api.operations import DOCS, OPENAPI
 from service.api.shapes import PageQuery
-from service.dashboard import pages, sign_in
+from service.dashboard.routes import DASHBOARD
 from service.middleware import adorn, answered, authenticated, observed
 from service.runtime import Runtime
 
@@ -98,6 +99,9 @@ API = (
     Route("DELETE", "/api/replays/{id}", replays.stop, "manage", "Stop a replay", gives=replays.Replay,
           refuses=(409,)),
 
+    Route("GET", "/api/stats", stats.report, "manage", "Rates, success, latency and backlog",
+          stats.StatsQuery, stats.Stats, refuses=(422,)),
+
     Route("GET", "/api/dead-letters", dead_letters.browse, "operate", "List dead letters",
           PageQuery, dead_letters.DeadLetters),
     Route("GET", "/api/dead-letters/{id}", dead_letters.find, "operate", "Show a dead letter",
@@ -107,15 +111,6 @@ API = (
     Route("DELETE", "/api/dead-letters/{id}", dead_letters.discard, "operate", "Delete a dead letter", status=204),
 )
 # fmt: on
-
-#: What people see in a browser; not part of the API's description.
-DASHBOARD = (
-    Route("GET", "/", sign_in.home, "visitor", "Who is signed in", media="text/html"),
-    Route("GET", "/sign-in", sign_in.ask, "visitor", "The form", media="text/html"),
-    Route("POST", "/sign-in", sign_in.sign_in, "anyone", "Begin a session"),
-    Route("POST", "/sign-out", sign_in.sign_out, "visitor", "End it"),
-    Route("GET", "/static/hookline.css", pages.stylesheet, "anyone", "How pages look", media="text/css"),
-)
 
 
 def build_app(runtime: Runtime) -> web.Application:
@@ -127,13 +122,17 @@ def build_app(runtime: Runtime) -> web.Application:
     for route in routes:
         handler = serving(route)
         app[NEEDS][handler] = route.need
-        # ids are nothing but letters, digits and underscores; everything else is no route at all
-        app.router.add_route(route.method, route.path.replace("{id}", "{id:[A-Za-z0-9_]{1,64}}"), handler)
+        app.router.add_route(route.method, _narrowed(route.path), handler)
     app[OPENAPI], app[DOCS] = _descriptions()
     app[streams.CLOSING] = asyncio.Event()
     app.on_shutdown.append(_close)
     app.on_response_prepare.append(adorn)
     return app
+
+
+def _narrowed(path: str) -> str:
+    """Ids are nothing but letters, digits and underscores; everything else is no route at all."""
+    return path.replace("{id}", "{id:[A-Za-z0-9_]{1,64}}").replace("{file}", "{file:[a-z0-9./-]+}")
 
 
 @cache

@@ -2,17 +2,20 @@
 
 import re
 import time
+from urllib.parse import quote
 
+import orjson
 import structlog
 from aiohttp import web
 
 from consumers.health import BusUnavailable
 from delivery.domain.errors import HooklineError
 from delivery.store.engine import is_database_fault
-from service.api.calls import CHARGED, CREDENTIALS, NEEDS, PRINCIPAL, RUNTIME, AioHandler, Need, fields
+from service.api.calls import CHARGED, CREDENTIALS, NEEDS, PAGES, PRINCIPAL, RUNTIME, SCOPES, AioHandler, Need, fields
 from service.auth import Principal
 from service.cookies import CSRF_FIELD, CSRF_HEADER, is_change, read_session, refuse_forged
 from service.credentials import Credentials, Forbidden, Unauthorised
+from service.dashboard.pages import problem, see
 from service.failures import failure, of_framework, refused, unavailable
 from service.headers import protect
 from service.observability import REQUESTS, SECONDS
@@ -88,23 +91,32 @@ async def adorn(request: web.Request, response: web.StreamResponse) -> None:
 
 @web.middleware
 async def answered(request: web.Request, handler: AioHandler) -> web.StreamResponse:
-    """Turn every failure into ``{"error", "code"[, "field"]}``."""
+    """Turn every failure into ``{"error", "code"[, "field"]}``, and those of pages into pages."""
     try:
         return await handler(request)
     except HooklineError as error:
-        return refused(request, error)
+        return _shown(request, refused(request, error))
     except web.HTTPException as error:
         return of_framework(error)
     except (BusUnavailable, PlatformAway) as error:
         what = "bus" if isinstance(error, BusUnavailable) else "platform that issues tokens"
-        return unavailable(f"The {what} is away: {error}")
+        return _shown(request, unavailable(f"The {what} is away: {error}"))
     except Exception as error:  # noqa: BLE001 - the last net: whatever it is, the client gets an answer
         if is_database_fault(error):
             _log.warning("database.away", error=type(error).__name__)
-            return unavailable("The database is away; nothing was changed")
+            return _shown(request, unavailable("The database is away; nothing was changed"))
         # nobody's mistake but ours: told in full to the log, and not at all to the client
         _log.exception("http.failed")
-        return failure(500, "internal_error", "An unexpected error occurred")
+        return _shown(request, failure(500, "internal_error", "An unexpected error occurred"))
+
+
+def _shown(request: web.Request, answer: web.Response) -> web.Response:
+    """The same answer, for people where they asked for a page."""
+    if request.app[NEEDS].get(request.match_info.handler) not in PAGES:
+        return answer
+    page = problem(request, answer.status, orjson.loads(answer.text or "")["error"])
+    page.headers.extend({name: value for name, value in answer.headers.items() if name == "Retry-After"})
+    return page
 
 
 # -- who is asking -----------------------------------------------------------------------------------------------------
@@ -121,11 +133,15 @@ async def authenticated(request: web.Request, handler: AioHandler) -> web.Stream
     # where there is no such route, who shows a key is told about its limits all the same
     if need == "anyone" or (need in (None, "visitor") and credentials is None):
         return await handler(request)
+    if need in PAGES and credentials is None:
+        return _to_sign_in(request)
     if credentials is not None:
         request[CREDENTIALS] = credentials
     try:
         principal = await request.app[RUNTIME].auth.identify(credentials)
     except Unauthorised:
+        if need in PAGES:
+            return _to_sign_in(request)
         if need != "visitor":
             raise
         return await handler(request)  # who was known once may come in as a stranger
@@ -137,6 +153,12 @@ async def authenticated(request: web.Request, handler: AioHandler) -> web.Stream
     return await handler(request)
 
 
+def _to_sign_in(request: web.Request) -> web.Response:
+    """Let a person sign in, and come back to what they wanted to see."""
+    wanted = request.path_qs if request.method == "GET" else "/"
+    return see("/sign-in" if wanted == "/" else f"/sign-in?next={quote(wanted, safe='')}")
+
+
 async def _shown_token(request: web.Request) -> str:
     """The proof that a page of ours asked: a script puts it into a header, a form into a field."""
     shown = request.headers.get(CSRF_HEADER)
@@ -144,5 +166,6 @@ async def _shown_token(request: web.Request) -> str:
 
 
 def _demand(principal: Principal, need: Need) -> None:
-    if need in ("publish", "manage", "operate") and need not in principal.scopes:
-        raise Forbidden("forbidden", f'This needs the scope "{need}", which the key or user does not have')
+    scope = SCOPES.get(need)
+    if scope is not None and scope not in principal.scopes:
+        raise Forbidden("forbidden", f'This needs the scope "{scope}", which the key or user does not have')

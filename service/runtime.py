@@ -24,6 +24,7 @@ from delivery.places import Limits
 from delivery.ports import Clock, Destinations, Surroundings
 from delivery.registry import Registry
 from delivery.replays import Replays
+from delivery.statistics import Statistics
 from delivery.store.engine import Store, is_poison, open_store
 from delivery.upkeep import Housekeeping, Sweep
 from service.auth import Auth
@@ -58,6 +59,7 @@ class Runtime:
     sweep: Sweep
     housekeeping: Housekeeping
     replays: Replays
+    statistics: Statistics
     bus: Bus
     grace_s: SupportsFloat
 
@@ -172,6 +174,7 @@ async def _wire(stack: AsyncExitStack, settings: Settings, roles: Collection[Rol
             disable_after=timedelta(hours=settings.disable_after_hours),
         ),
         replays=Replays(store, around),
+        statistics=Statistics(store, around, retention=timedelta(days=settings.retention_days)),
         bus=open_bus(settings.bus_url, intake=intake, store=store, around=around),
         grace_s=grace_s,
     )

@@ -248,12 +248,11 @@ def _attempt_row(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-async def still_held(tx: Transaction, parcels: Sequence[Parcel]) -> set[DeliveryId]:
-    """Which of these leases still hold; they do until the transaction ends."""
-    tokens = {parcel.delivery_id: parcel.lease for parcel in parcels}
-    query = select(deliveries.c.id, deliveries.c.lease).where(deliveries.c.id.in_(listed(tx, sorted(tokens))))
+async def leases(tx: Transaction, ids: Collection[DeliveryId]) -> dict[DeliveryId, str | None]:
+    """The leases that these deliveries are under; nobody changes them until the transaction ends."""
+    query = select(deliveries.c.id, deliveries.c.lease).where(deliveries.c.id.in_(listed(tx, ids)))
     rows = await tx.execute(query.order_by(deliveries.c.id).with_for_update())
-    return {DeliveryId(row.id) for row in rows if tokens[row.id] == row.lease}
+    return {DeliveryId(row.id): row.lease for row in rows}
 
 
 async def ask(tx: Transaction, delivery_id: DeliveryId, trigger: Trigger, now: datetime) -> bool:

@@ -15,7 +15,8 @@ from delivery.places import Crowded, Terms
 from delivery.store.engine import Transaction, listed
 from delivery.store.tables import deliveries
 
-_TYPES = (*PUBLISHED, *OPERATIONAL, TEST_TYPE)
+#: Every type of event that a delivery can be of.
+TYPES = (*PUBLISHED, *OPERATIONAL, TEST_TYPE)
 
 #: How far to look beyond what is to be taken, because some endpoints may have more than their share of it.
 _DEPTH = 4
@@ -41,7 +42,7 @@ def oldest(tx: Transaction, terms: Terms, now: datetime) -> Select[Any]:
 
 def some_of_everybody(tx: Transaction, terms: Terms, now: datetime) -> Select[Any]:
     """The ids of some rows of every account and type of event, one of each before two of any."""
-    accounts, types = _accounts_with_work(), listed(tx, _TYPES).subquery()
+    accounts, types = _accounts_with_work(), listed(tx, TYPES).subquery()
     pairs = select(accounts.c.account_id, types.c[0].label("event_type")).join(types, true()).subquery()
     few = _first_few_of_each(tx, pairs, terms, now)
     place = func.row_number().over(partition_by=(pairs.c.account_id, pairs.c.event_type), order_by=few.c[0])

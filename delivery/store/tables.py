@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -25,6 +26,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
 )
+
+from delivery.domain.tally import COUNTS
 
 
 class Moment(TypeDecorator[datetime]):
@@ -303,6 +306,27 @@ replay_asks = Table(
     Column("delivery_id", String(40), primary_key=True),
     Column("attempts_before", Integer, nullable=False),
     comment="deliveries that a replay asked for and that it has not seen sent yet",
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("counted", Json, nullable=False, comment="[[minute, account, endpoint, type of event, {count: number}], …]"),
+    comment="what transactions counted and the rollups do not have yet",
+)
+
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("account_id", String(40), primary_key=True),
+    Column("grain", String(6), primary_key=True, comment="minute, hour, day"),
+    Column("at", Moment, primary_key=True, comment="when the bucket begins"),
+    Column("endpoint_id", String(40), primary_key=True, comment="empty: of no endpoint"),
+    Column("event_type", String(64), primary_key=True),
+    *(Column(name, BigInteger if name == "total_ms" else Integer, nullable=False) for name in COUNTS),
+    Index(None, "grain", "at"),
+    postgresql_with={"fillfactor": 80},
 )
 
 dead_letters = Table(

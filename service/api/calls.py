@@ -25,8 +25,18 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 #: What a caller must be: anyone at all, anyone but known by name if possible, anyone we know, a person who logged in,
-#: or the bearer of a scope.
-Need = Literal["anyone", "visitor", "account", "person"] | Scope
+#: or the bearer of a scope. Pages are for people, who are asked to sign in.
+Need = Literal["anyone", "visitor", "account", "person", "page", "operators' page"] | Scope
+PAGES: frozenset[Need | None] = frozenset({"page", "operators' page"})
+
+#: The scope that each of them takes.
+SCOPES: Mapping[Need, Scope] = {
+    "publish": "publish",
+    "manage": "manage",
+    "operate": "operate",
+    "page": "manage",
+    "operators' page": "operate",
+}
 
 AioHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -61,7 +61,7 @@ async def _go_on(
     call: Call[Any], response: web.StreamResponse, tail: Tail[T], say: Callable[[T], Shape | None]
 ) -> None:
     looks, more = 0, False
-    while await _another_look(call, 0 if more else _PAUSE_S):
+    while await another_look(call, 0 if more else _PAUSE_S):
         looks += 1
         position = tail.position
         news = await tail.look()
@@ -78,7 +78,7 @@ async def _write(response: web.StreamResponse, position: datetime, message: Shap
     await response.write(f"id: {rfc3339(position)}\n".encode() + data + b"\n")
 
 
-async def _another_look(call: Call[Any], pause_s: float) -> bool:
+async def another_look(call: Call[Any], pause_s: float = _PAUSE_S) -> bool:
     """Wait a little; False when the service shuts down, the listener is gone, or their key is no longer good."""
     try:
         async with asyncio.timeout(pause_s):

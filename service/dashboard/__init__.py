@@ -1,1 +1,1 @@
-"""What people see in a browser. So far: the way in, and a first page."""
+"""What people see in a browser: pages made on the server, that renew themselves."""

@@ -1,14 +1,19 @@
 """In and out: with a form for people, in JSON for pages that ask with a script."""
 
+import re
+
 from aiohttp import web
 
 from delivery.domain.errors import HooklineError
 from service.api.calls import PRINCIPAL, Call, answer, fields, is_form, read_body, validated
 from service.api.login import Credentials, LoggedInUser
 from service.api.shapes import Shape
-from service.cookies import CSRF_FIELD, drop_session, keep_session, refuse_other_sites
+from service.cookies import drop_session, keep_session, refuse_other_sites
 from service.dashboard.pages import page, see
 from service.failures import refused
+
+#: Where to go on after signing in: a page of ours, never another site's. Browsers read ``//`` and ``/\\`` as a host.
+_OURS = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 
 
 class SignedIn(Shape):
@@ -18,18 +23,10 @@ class SignedIn(Shape):
     csrf_token: str
 
 
-async def home(call: Call[None]) -> web.Response:
-    """Say who is signed in."""
-    principal = call.request.get(PRINCIPAL)
-    if principal is None or principal.user is None:
-        return see("/sign-in")
-    facts = {"email": principal.user.email, "operator": principal.user.operator}
-    return page("home", **facts, csrf_field=CSRF_FIELD, csrf_token=principal.csrf or "")
-
-
 async def ask(call: Call[None]) -> web.Response:
     """Show the form."""
-    return see("/") if PRINCIPAL in call.request else _form(call)
+    wanted = _wanted(call.request.query.get("next"))
+    return see(wanted) if PRINCIPAL in call.request else _form(call, wanted)
 
 
 async def sign_in(call: Call[None]) -> web.Response:
@@ -38,16 +35,18 @@ async def sign_in(call: Call[None]) -> web.Response:
     if not is_form(call.request):
         return await _sign_in(call, await read_body(call.request, Credentials))
     typed = await fields(call.request)
+    wanted = _wanted(typed.get("next"))
     try:
-        return await _sign_in(call, validated(Credentials, typed))
+        given = {name: typed[name] for name in Credentials.model_fields if name in typed}
+        return await _sign_in(call, validated(Credentials, given), wanted)
     except HooklineError as error:  # people read it where they typed
-        return _form(call, typed.get("email", ""), refused(call.request, error), error.message)
+        return _form(call, wanted, typed.get("email", ""), refused(call.request, error), error.message)
 
 
-async def _sign_in(call: Call[None], asked: Credentials) -> web.Response:
+async def _sign_in(call: Call[None], asked: Credentials, wanted: str = "/") -> web.Response:
     made = await call.runtime.auth.logins.log_in(asked.email, asked.password, call.address)
     user = LoggedInUser(id=made.user.id, email=made.user.email, plan=made.account.plan)
-    response = see("/") if is_form(call.request) else answer(SignedIn(user=user, csrf_token=made.csrf))
+    response = see(wanted) if is_form(call.request) else answer(SignedIn(user=user, csrf_token=made.csrf))
     keep_session(response, made.token, https=call.https)
     return response
 
@@ -62,8 +61,14 @@ async def sign_out(call: Call[None]) -> web.Response:
     return response
 
 
-def _form(call: Call[None], email: str = "", refusal: web.Response | None = None, problem: str = "") -> web.Response:
-    response = page("sign_in", here=call.runtime.auth.logins.here, email=email, problem=problem)
+def _wanted(asked: str | None) -> str:
+    return asked if asked and _OURS.fullmatch(asked) else "/"
+
+
+def _form(
+    call: Call[None], wanted: str, email: str = "", refusal: web.Response | None = None, problem: str = ""
+) -> web.Response:
+    response = page("sign_in", here=call.runtime.auth.logins.here, wanted=wanted, email=email, problem=problem)
     if refusal is not None:
         response.set_status(refusal.status)
         response.headers.extend({name: value for name, value in refusal.headers.items() if name == "Retry-After"})

@@ -10,7 +10,8 @@ import pytest
 
 from service.api.docs import page
 from service.api.openapi import describe
-from service.app import API, DASHBOARD, OPERATIONS
+from service.app import API, OPERATIONS
+from service.dashboard.routes import DASHBOARD
 from tests.service.house import House
 
 ROUTES = (*OPERATIONS, *API)

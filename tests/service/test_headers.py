@@ -61,7 +61,9 @@ async def test_pages_keep_to_their_policy_nothing_in_them_runs_or_is_styled_in_p
 async def test_only_files_are_kept_and_nothing_that_is_for_somebody(house: House, ada: Account) -> None:
     for answer in await every_kind(house, ada):
         is_file = answer.headers.get("Content-Type", "").startswith("text/css")
-        assert answer.headers["Cache-Control"] == ("public, max-age=300" if is_file else "no-store")
+        assert answer.headers["Cache-Control"] == ("no-cache" if is_file else "no-store")
+    for name in re.findall(r'(?:href|src)="(/static/[^"]+)"', (await house.stranger.get("/sign-in")).body):
+        assert "immutable" in (await house.stranger.get(name)).headers["Cache-Control"], "its address changes with it"
 
 
 async def test_over_tls_browsers_are_told_to_stay_there(address: str) -> None:

@@ -178,7 +178,7 @@ class Process:
                 return calm.next_wake is not None and calm.next_wake <= self.watch.now()
             case "renew leases":
                 return self.runtime is not None and self.runtime.courier._lanes.places > 0
-            case "measure backlog" | "note key use" | "disable failing" | "prune":
+            case "measure backlog" | "note key use" | "disable failing" | "prune" | "prune statistics":
                 return False
         return calm.commits != seen
 

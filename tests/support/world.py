@@ -26,6 +26,7 @@ from delivery.places import Limits
 from delivery.ports import Surroundings
 from delivery.registry import Registry, Wishes
 from delivery.replays import Replays
+from delivery.statistics import Statistics
 from delivery.store import deliveries, endpoints, log
 from delivery.store.cursors import PageRequest
 from delivery.store.engine import Store, is_poison, open_store
@@ -60,6 +61,7 @@ class World:
     sweep: Sweep
     housekeeping: Housekeeping
     replays: Replays
+    statistics: Statistics
     reach: Reach = OURS
 
     async def register(
@@ -195,6 +197,7 @@ async def working(
             sweep=Sweep(store, courier, ledger, around, lease_s=LEASE_S),
             housekeeping=Housekeeping(store, around, retention=timedelta(days=30), disable_after=timedelta(hours=120)),
             replays=Replays(store, around),
+            statistics=Statistics(store, around, retention=timedelta(days=30)),
         )
         if not sending:
             yield world

@@ -1,0 +1,54 @@
+"""The first page: how things are, at this moment and over the last hour, day or month."""
+
+from typing import Any, Literal
+
+from aiohttp import web
+
+from delivery.domain.tally import Grain
+from service.api import dead_letters, stats, webhooks
+from service.api.calls import Call
+from service.api.shapes import PageQuery, Query
+from service.dashboard.charts import charts_of
+from service.dashboard.live import stream
+from service.dashboard.pages import part, show
+from service.observability import checks
+
+#: Each period with its buckets; how long it is follows from these (see ``GET /api/stats``).
+_GRAINS: dict[str, Grain] = {"hour": "minute", "day": "hour", "month": "day"}
+
+#: Dead letters are counted no further.
+_MANY = 100
+
+
+class Period(Query):
+    """How far back to look."""
+
+    period: Literal["hour", "day", "month"] = "hour"
+
+
+async def show_home(call: Call[Period]) -> web.Response:
+    """How things are."""
+    one = await webhooks.browse(Call(call.request, call.runtime, PageQuery(limit=1)))
+    return show(call, "home", any_webhook=bool(one.items), **await _facts(call))
+
+
+async def watch(call: Call[Period]) -> web.StreamResponse:
+    """How things are, as they change."""
+
+    async def render() -> str:
+        return part(call, "home", **await _facts(call))
+
+    return await stream(call, render)
+
+
+async def _facts(call: Call[Period]) -> dict[str, Any]:
+    asked = stats.StatsQuery(bucket=_GRAINS[call.asked.period])
+    found = await stats.report(Call(call.request, call.runtime, asked))
+    facts = {"period": call.asked.period, "stats": found, "charts": charts_of(found)}
+    return facts | (await _for_operators(call) if "operate" in call.principal.scopes else {"checks": [], "letters": 0})
+
+
+async def _for_operators(call: Call[Period]) -> dict[str, Any]:
+    """What is about the service itself."""
+    letters = await dead_letters.browse(Call(call.request, call.runtime, PageQuery(limit=_MANY)))
+    return {"checks": await checks(call.runtime), "letters": f"{_MANY}+" if letters.next else len(letters.items)}
