@@ -31,7 +31,7 @@ async def between(tx: Transaction, reach: Reach, since: datetime, until: datetim
         *_within(deliveries.c.finished_at, since, until),
     )
     rows = await tx.execute(union_all(made, attempted, cancelled))
-    return dict(rows.tuples().all())
+    return {row.id: row.delivery_id for row in rows}
 
 
 def _within(column: Column[str] | Column[datetime], first: object, last: object) -> list[ColumnElement[bool]]:

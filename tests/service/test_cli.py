@@ -338,7 +338,8 @@ def test_every_command_says_what_its_options_are_and_shows_how_it_is_called(
         called = re.split(r" \| source|\)\"", line.partition("hookline ")[2])[0]
         given = shlex.split(called, comments=True)
         arguments = given[given.index(words[-1]) + 1 :]
-        command.make_context(words[-1], arguments)
+        with command.make_context(words[-1], arguments):
+            pass  # it is parsed; a file that it names is closed with it
 
 
 def test_the_log_is_filtered_by_whatever_the_api_knows() -> None:

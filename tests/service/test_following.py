@@ -54,12 +54,12 @@ async def test_the_log_is_followed_over_a_restart_without_gaps_and_repeats(
                 return [one["job_id"] for one in said(follower) if one["status"] == "delivered"]
 
             await until(lambda: delivered() == ["before"])
-            await publish(program, "while connected")
+            await publish(program, "while_connected")
             await until(lambda: len(delivered()) == 2)
             assert await service.end() == 0
             await until(lambda: "connecting again" in follower.err)
             async with program.serving(PORT=port):
-                await publish(program, *(f"after {number}" for number in range(120)))
+                await publish(program, *(f"after_{number}" for number in range(120)))
                 await until(lambda: len(delivered()) == 122)
                 assert "Connected again, nothing is left out" in follower.err
                 assert len(follower.err.splitlines()) == 2, "a cut is told once, and so is its end"
@@ -132,6 +132,7 @@ async def test_nobody_follows_anybody_elses_deliveries(house: House, ada: Accoun
             if line.startswith(b"data: "):
                 assert json.loads(line.removeprefix(b"data: "))["account_id"] == ada.id
                 return
+    raise AssertionError("the stream has ended")
 
 
 async def test_a_key_that_is_not_good_is_no_reason_to_try_again(program: Program) -> None:
