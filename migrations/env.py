@@ -17,6 +17,7 @@ def run(connection: Connection) -> None:
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
         user_module_prefix="tables.",
+        on_version_apply=context.config.attributes.get("on_step"),
     )
     with context.begin_transaction():
         context.run_migrations()

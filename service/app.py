@@ -11,6 +11,7 @@ from service.api import (
     deliveries,
     event_types,
     events,
+    follow,
     keys,
     listen,
     login,
@@ -18,6 +19,7 @@ from service.api import (
     publishing,
     replays,
     stats,
+    streams,
     webhooks,
 )
 from service.api.calls import NEEDS, RUNTIME, Route, serving
@@ -80,6 +82,8 @@ API = (
 
     Route("GET", "/api/deliveries", deliveries.browse, "manage", "List deliveries",
           deliveries.DeliveryQuery, deliveries.Deliveries),
+    Route("GET", "/api/deliveries/stream", follow.follow, "manage", "Stream deliveries as they are made and change",
+          follow.FollowQuery, deliveries.Delivery, media="text/event-stream"),
     Route("GET", "/api/deliveries/{id}", deliveries.find, "manage", "Show a delivery and its attempts",
           gives=deliveries.DeliveryInFull),
     Route("POST", "/api/deliveries/{id}/retry", deliveries.retry, "manage", "Make one attempt now",
@@ -120,7 +124,7 @@ def build_app(runtime: Runtime) -> web.Application:
         app[NEEDS][handler] = route.need
         app.router.add_route(route.method, _narrowed(route.path), handler)
     app[OPENAPI], app[DOCS] = _descriptions()
-    app[listen.CLOSING] = asyncio.Event()
+    app[streams.CLOSING] = asyncio.Event()
     app.on_shutdown.append(_close)
     app.on_response_prepare.append(adorn)
     return app
@@ -139,4 +143,4 @@ def _descriptions() -> tuple[bytes, str]:
 
 
 async def _close(app: web.Application) -> None:
-    app[listen.CLOSING].set()
+    app[streams.CLOSING].set()

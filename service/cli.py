@@ -10,10 +10,12 @@ import click
 import structlog
 
 from service.commands.accounts import bootstrap, keys
+from service.commands.completion import completion
 from service.commands.dead_letters import dead_letters
 from service.commands.deliveries import deliveries, retry
 from service.commands.demo import demo
 from service.commands.doctor import doctor
+from service.commands.examples import examples
 from service.commands.listen import listen
 from service.commands.migrate import migrate
 from service.commands.publish import publish, trigger
@@ -24,6 +26,12 @@ from service.commands.situation import Situation
 from service.commands.troubles import explain
 
 
+@examples(
+    "hookline demo                           # see it all at work, in one process",
+    "hookline serve                          # run it",
+    "hookline listen --forward http://127.0.0.1:3000/webhooks",
+    "hookline completion --help              # the Tab key completes commands and options",
+)
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(version("hookline"), prog_name="hookline")
 @click.option(
@@ -55,6 +63,7 @@ for command in (
     dead_letters,
     secrets,
     doctor,
+    completion,
 ):
     hookline.add_command(command)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,9 @@ import aiohttp
 from service.trouble import Trouble
 
 _PATIENCE_S = 60.0
+
+#: A stream that lives says so every quarter of a minute.
+_SILENCE_S = 60.0
 
 #: A line of a stream is an event of up to 256 KiB, escaped once more.
 _LONGEST_LINE = 2 * 1024 * 1024
@@ -22,6 +26,14 @@ class ApiError(Trouble):
         super().__init__(message)
         self.status = status
         self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One of a stream: where in it this is, and the JSON that it says; without any it is a sign of life."""
+
+    position: str | None
+    says: Any = None
 
 
 class Api:
@@ -44,18 +56,21 @@ class Api:
         """Remove something."""
         return await self._call("DELETE", path)
 
-    async def stream(self, path: str, headers: Mapping[str, str], **query: str | None) -> AsyncIterator[Any]:
-        """Follow server-sent events: the JSON of each, as it comes, until the service ends the stream."""
-        forever = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE_S)
+    async def stream(self, path: str, headers: Mapping[str, str], **query: str | int | None) -> AsyncIterator[Message]:
+        """Follow server-sent events, each as it comes, until the service ends the stream."""
+        forever = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE_S, sock_read=_SILENCE_S)
         async with self._answer("GET", path, params=_present(query), headers=headers, timeout=forever) as response:
-            data: list[str] = []
+            position, data = None, ""
             async for raw in response.content:
-                line = raw.decode().rstrip("\r\n")
-                if line.startswith("data:"):
-                    data.append(line.removeprefix("data:").removeprefix(" "))
-                elif not line and data:
-                    yield json.loads("\n".join(data))
-                    data = []
+                name, _, value = raw.decode().rstrip("\r\n").partition(": ")
+                match name:
+                    case "id":
+                        position = value
+                    case "data":
+                        data = value
+                    case "":
+                        yield Message(position, json.loads(data) if data else None)
+                        data = ""
 
     async def _call(self, method: str, path: str, **options: Any) -> Any:
         async with self._answer(method, path, **options) as response:

@@ -1,6 +1,7 @@
 """Bringing the database to the newest schema."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,17 +35,28 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-async def migrate(store: Store, revision: str = "head") -> None:
-    """Go to a revision, up or down. Several processes may try at once: the steps are one transaction."""
+async def migrate(store: Store, revision: str = "head", on_step: Callable[[str], None] = lambda _: None) -> None:
+    """Go to a revision, up or down. Several processes may try at once: the steps are one transaction.
+
+    ``on_step`` is told of every step that was made, in words.
+    """
     async with store.writing() as tx:
-        await tx.run_sync(lambda connection: _move(connection, revision))
+        await tx.run_sync(lambda connection: _move(connection, revision, on_step))
 
 
-def _move(connection: Connection, revision: str) -> None:
+def _move(connection: Connection, revision: str, on_step: Callable[[str], None]) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7210914406181)")  # any number, the same for all of us
     move = command.downgrade if revision == "base" or revision.startswith("-") else command.upgrade
-    move(_config(connection), revision)
+    config = _config(connection)
+    config.attributes["on_step"] = lambda step, **_: on_step(f"{step.up_revision.revision} {step.up_revision.doc}")
+    move(config, revision)
+
+
+async def steps_ahead(found: str | None) -> int:
+    """How many steps a database with this revision is from the newest schema."""
+    script = ScriptDirectory.from_config(_config())
+    return await asyncio.to_thread(lambda: len(list(script.iterate_revisions("head", found or "base"))))
 
 
 async def version(store: Store) -> Version:

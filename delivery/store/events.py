@@ -1,6 +1,6 @@
 """Statements about events."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -83,11 +83,18 @@ async def browse(tx: Transaction, reach: Reach, which: EventFilter, request: Pag
     return await page(tx, query, events.c.id, request, _event)
 
 
-async def after(tx: Transaction, account_id: AccountId, last: str, *, limit: int) -> Sequence[Event]:
-    """The account's events that were accepted after the one with id ``last``, oldest first."""
-    query = select(*_COLUMNS).where(events.c.account_id == account_id, events.c.id > last)
-    rows = await tx.execute(query.order_by(events.c.id).limit(limit))
-    return [_event(row) for row in rows]
+async def keys(tx: Transaction, since: datetime, until: datetime | None, *, account_id: AccountId) -> Mapping[str, str]:
+    """The ids of the account's events that were made from one moment until before another, or until now."""
+    query = select(events.c.id).where(events.c.account_id == account_id, events.c.id >= first_id("evt", since))
+    if until is not None:
+        query = query.where(events.c.id < first_id("evt", until))
+    return {event_id: event_id for event_id in (await tx.execute(query)).scalars()}
+
+
+async def those(tx: Transaction, ids: Collection[str], *, account_id: AccountId) -> Sequence[Event]:
+    """The account's events with these ids, oldest first."""
+    query = select(*_COLUMNS).where(events.c.account_id == account_id, events.c.id.in_(listed(tx, ids)))
+    return [_event(row) for row in await tx.execute(query.order_by(events.c.id))] if ids else []
 
 
 async def prune(tx: Transaction, *, before: datetime, limit: int) -> int:

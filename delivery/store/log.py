@@ -85,6 +85,14 @@ async def browse(tx: Transaction, reach: Reach, which: DeliveryFilter, request: 
     return await page(tx, query, deliveries.c.id, request, _delivery)
 
 
+async def those(tx: Transaction, reach: Reach, which: DeliveryFilter, ids: Collection[str]) -> Sequence[Delivery]:
+    """What the filter finds among the deliveries with these ids, oldest first."""
+    if not ids:
+        return []
+    query = _query(reach).where(deliveries.c.id.in_(listed(tx, ids)), *matching(which))
+    return [_delivery(row) for row in await tx.execute(query.order_by(deliveries.c.id))]
+
+
 def matching(which: DeliveryFilter) -> list[ColumnElement[bool]]:
     """The conditions that a delivery's row meets if the filter asks for it."""
     row = deliveries.c

@@ -233,6 +233,12 @@ Index(
     postgresql_where=deliveries.c.standing == "failed",
     sqlite_where=deliveries.c.standing == "failed",
 )
+Index(
+    "ix_deliveries_cancelled",
+    deliveries.c.finished_at,
+    postgresql_where=deliveries.c.standing == "cancelled",
+    sqlite_where=deliveries.c.standing == "cancelled",
+)
 
 attempts = Table(
     "attempts",

@@ -15,7 +15,7 @@ from delivery.store.log import DeliveryFilter
 from delivery.store.reach import Reach
 from service.api.attempts import Attempt, attempt_shape
 from service.api.calls import Call
-from service.api.shapes import AskedMoment, Listing, Moment, PageQuery, Shape, Word
+from service.api.shapes import AskedMoment, Listing, Moment, PageQuery, Query, Shape, Word
 
 _OF_THE_SCHEDULE = ("first", "retry")
 
@@ -57,7 +57,7 @@ class Deliveries(Listing[Delivery]):
     """A page of the log."""
 
 
-class OfWebhookQuery(PageQuery):
+class OfWebhookFilters(Query):
     """Which deliveries of a webhook. ``q`` finds an event, delivery or job by its id."""
 
     status: Status | None = None
@@ -71,10 +71,22 @@ class OfWebhookQuery(PageQuery):
     error_class: Word | None = Field(None, description="what the last attempt failed with")
 
 
-class DeliveryQuery(OfWebhookQuery):
+class DeliveryFilters(OfWebhookFilters):
     """Which deliveries. ``q`` finds an event, delivery or job by its id."""
 
     webhook_id: Word | None = None
+
+    def filter(self) -> DeliveryFilter:
+        """Hand it to the store."""
+        return DeliveryFilter(**self.model_dump(include=set(DeliveryFilters.model_fields)))
+
+
+class OfWebhookQuery(PageQuery, OfWebhookFilters):
+    """Which part of a webhook's log."""
+
+
+class DeliveryQuery(PageQuery, DeliveryFilters):
+    """Which part of the log."""
 
 
 async def browse(call: Call[DeliveryQuery]) -> Deliveries:

@@ -1,8 +1,8 @@
 """Listening without a public address: a stream of the account's events as they are accepted, signed like deliveries."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 from aiohttp import web
 
@@ -10,29 +10,19 @@ from delivery import VERSION
 from delivery.domain.catalogue import TEST_TYPE, known_patterns
 from delivery.domain.errors import InvalidInput
 from delivery.domain.filters import subscribes
-from delivery.domain.ids import first_id, new_id
-from delivery.domain.model import AccountId, Event, EventId
+from delivery.domain.ids import new_id
+from delivery.domain.model import AccountId, Event
 from delivery.domain.signing import accept_secret, make_secret, seed_signature, standard_signature
-from delivery.ports import Clock
 from delivery.store import events
-from delivery.store.engine import Store, is_database_fault
-from service.api.calls import CREDENTIALS, Call
+from service.api.calls import Call
 from service.api.shapes import Query, Shape
-from service.credentials import Unauthorised
-from service.platform import PlatformAway
+from service.api.streams import position_of, stream
+from service.api.tails import Tail
 from service.runtime import Runtime
 
-#: Set when the application begins to shut down.
-CLOSING = web.AppKey("closing", asyncio.Event)
+#: An event may appear this much later than the moment in its id.
+_LATE = timedelta(seconds=5)
 
-#: Seconds between two looks into the store, and looks between two signs of life on a silent stream.
-_PAUSE_S = 0.5
-_LOOKS_PER_SIGN = 30
-
-#: Ids are made before the commit, so an event may appear this much later than one with a higher id.
-_LATE = timedelta(seconds=2)
-
-_PAGE = 50
 _SECRET_BYTES = 32
 
 
@@ -56,89 +46,30 @@ class Heard(Shape):
     body: str
 
 
-class Tail:
-    """The end of an account's list of events, from one moment on."""
-
-    def __init__(self, store: Store, clock: Clock, account_id: AccountId) -> None:
-        self._store = store
-        self._clock = clock
-        self._account_id = account_id
-        self._start = first_id("evt", clock.now())
-        self._seen: set[EventId] = set()
-
-    async def fresh(self) -> list[Event]:
-        """Events that were accepted since the last call."""
-        last = max(self._start, first_id("evt", self._clock.now() - _LATE))
-        found: list[Event] = []
-        async with self._store.reading() as tx:
-            while page := await events.after(tx, self._account_id, last, limit=_PAGE):
-                found += page
-                last = page[-1].id
-        new = [event for event in found if event.id not in self._seen]
-        self._seen = {event.id for event in found}
-        return new
-
-
 async def listen(call: Call[ListenQuery]) -> web.StreamResponse:
     """Stream events until the listener, their key or the service goes."""
     patterns = _patterns(call.asked.events)
     given = call.request.headers.get("X-Listen-Secret")
     secret = accept_secret(given) if given else make_secret(call.runtime.around.entropy(_SECRET_BYTES))
-    tail = Tail(call.runtime.store, call.runtime.around.clock, call.principal.account_id)
-    stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
-    await stream.prepare(call.request)
-    try:
-        await _say(stream, Hello(secret=None if given else secret, events=patterns))
-        looks = 0
-        while await another_look(call):
-            looks += 1
-            for event in await _fresh(tail):
-                if event.type != TEST_TYPE and subscribes(patterns, event.type):
-                    await _say(stream, signed(event, secret, call.runtime))
-            if looks % _LOOKS_PER_SIGN == 0:
-                await stream.write(b": still here\n\n")
-    except ConnectionError:  # the listener went away, as listeners do
-        pass
-    return stream
+    position = position_of(call)
+    tail = _tail(call.runtime, call.principal.account_id)
+    if position is not None:
+        tail.begin_at(position)
+    else:
+        async with call.runtime.store.reading() as tx:
+            await tail.begin_now(tx)
+
+    def say(event: Event) -> Heard | None:
+        wanted = event.type != TEST_TYPE and subscribes(patterns, event.type)
+        return signed(event, secret, call.runtime) if wanted else None
+
+    return await stream(call, tail, say, Hello(secret=None if given else secret, events=patterns))
 
 
-async def another_look(call: Call[ListenQuery]) -> bool:
-    """Wait a little; False when the service shuts down, the listener is gone, or their key is no longer good."""
-    try:
-        async with asyncio.timeout(_PAUSE_S):
-            await call.request.app[CLOSING].wait()
-    except TimeoutError:  # nothing but the pause is over
-        transport = call.request.transport
-        return transport is not None and not transport.is_closing() and await _still_known(call)
-    return False
-
-
-async def _still_known(call: Call[ListenQuery]) -> bool:
-    try:
-        await call.runtime.auth.identify(call.request[CREDENTIALS])
-    except Unauthorised:  # revoked or expired meanwhile
-        return False
-    except PlatformAway:  # nor can this be known while the platform is away
-        return True
-    except Exception as error:
-        # whether the key is still good cannot be known while the database is away, and nothing is sent meanwhile
-        if not is_database_fault(error):
-            raise
-    return True
-
-
-async def _fresh(tail: Tail) -> list[Event]:
-    try:
-        return await tail.fresh()
-    except Exception as error:
-        # a database that is away comes back, and the listener waits for it like everybody else
-        if not is_database_fault(error):
-            raise
-        return []
-
-
-async def _say(stream: web.StreamResponse, message: Shape) -> None:
-    await stream.write(b"data: " + message.model_dump_json().encode() + b"\n\n")
+def _tail(runtime: Runtime, account_id: AccountId) -> Tail[Event]:
+    keys = partial(events.keys, account_id=account_id)
+    rows = partial(events.those, account_id=account_id)
+    return Tail(runtime.store, runtime.around.clock, keys, rows, late=_LATE)
 
 
 def signed(event: Event, secret: str, runtime: Runtime) -> Heard:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from delivery.domain.model import AccountId, Plan, Scope
+from service.commands.examples import examples
 from service.commands.printing import print_json, print_table
 from service.commands.situation import Situation
 from service.settings import Settings
@@ -71,6 +72,10 @@ def _in_office(situation: Situation, work: Callable[[_Office], Awaitable[T]]) ->
     return asyncio.run(run())
 
 
+@examples(
+    "hookline bootstrap --email you@example.com --password choose-a-good-one",
+    "hookline bootstrap --email ops@example.com --password choose-a-good-one --operator --json",
+)
 @click.command()
 @click.option("--email", required=True, help="Whom the account belongs to, and who logs in.")
 @click.option("--password", required=True, help="The password to log in with.")
@@ -113,11 +118,21 @@ def _check_named(email: str | None, account: str | None) -> None:
         raise click.UsageError("Name the account by --email or by --account")
 
 
+@examples(
+    "hookline keys create --email you@example.com --name laptop",
+    "hookline keys create --email you@example.com --scope publish --json",
+)
 @keys.command()
 @_names_account
 @click.option("--name", default="", help="What the key is for.")
 @click.option(
-    "--scope", "scopes", type=click.Choice(_SCOPES), multiple=True, default=("publish", "manage"), show_default=True
+    "--scope",
+    "scopes",
+    type=click.Choice(_SCOPES),
+    multiple=True,
+    default=("publish", "manage"),
+    show_default=True,
+    help="What it may do; give it once for each.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the key as JSON.")
 @click.pass_obj
@@ -137,6 +152,7 @@ def create(  # noqa: PLR0913 - one argument per option
         click.echo(f"{text}  ({key.id}, {', '.join(key.scopes)}; shown this once)")
 
 
+@examples("hookline keys list --email you@example.com")
 @keys.command("list")
 @_names_account
 @click.option("--json", "as_json", is_flag=True, help="Print the keys as JSON.")
@@ -157,6 +173,7 @@ def list_(situation: Situation, email: str | None, account: str | None, *, as_js
     print_table([name.upper() for name in columns], rows)
 
 
+@examples("hookline keys revoke key_019b76daa800f2a74de452e6b438")
 @keys.command()
 @click.argument("key_id")
 @click.pass_obj

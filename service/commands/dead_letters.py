@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from service.commands.deliveries import path_part, short_time
+from service.commands.examples import examples
 from service.commands.printing import print_json, print_table
 from service.commands.situation import Caller, calls_api
 
@@ -20,6 +21,7 @@ def dead_letters() -> None:
     """See to messages that the bus could not use."""
 
 
+@examples("hookline dead-letters list")
 @dead_letters.command("list")
 @click.option("--limit", type=click.IntRange(1, _PAGE), default=50, show_default=True, help="How many, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
@@ -37,6 +39,7 @@ def list_(caller: Caller, limit: int, *, as_json: bool) -> None:
     print_table(("TIME", "QUEUE", "REASON", "ID", "DETAIL"), rows)
 
 
+@examples("hookline dead-letters show dead_019b76daa800f2a74de452e6b438")
 @dead_letters.command()
 @click.argument("letter_id")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
@@ -55,6 +58,7 @@ def show(caller: Caller, letter_id: str, *, as_json: bool) -> None:
             click.echo(f"{name}: {value}")
 
 
+@examples("hookline dead-letters requeue dead_019b76daa800f2a74de452e6b438")
 @dead_letters.command()
 @click.argument("letter_id")
 @calls_api
@@ -64,6 +68,7 @@ def requeue(caller: Caller, letter_id: str) -> None:
     click.echo(f"Requeued {letter_id}")
 
 
+@examples("hookline dead-letters discard dead_019b76daa800f2a74de452e6b438")
 @dead_letters.command()
 @click.argument("letter_id")
 @calls_api

@@ -1,12 +1,13 @@
 """`hookline deliveries` and `hookline retry`: the log, and one more attempt."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.commands.examples import examples
 from service.commands.filters import Filters, log_filters, named
 from service.commands.printing import print_json, print_row, print_table
 from service.commands.situation import Caller, calls_api
@@ -15,23 +16,34 @@ if TYPE_CHECKING:
     from service.client import Api
 
 _PAGE = 100
-_POLL_S = 1.0
 
-#: Deliveries whose last known state is remembered while following; older ones no longer change.
-_REMEMBERED = 10_000
+#: With how many the service lets a stream begin.
+_MOST_FIRST = 1000
+
+#: Deliveries whose last known state is remembered while following: more than change in the overlap of two streams.
+_REMEMBERED = 100_000
 
 _COLUMNS = ("TIME", "EVENT", "STATUS", "ATTEMPTS", "ANSWER", "NEXT", "ID", "URL")
 _WIDTHS = (19, 20, 9, 8, 6, 19, 32, 0)
 
 
+@examples(
+    "hookline deliveries --status failed",
+    "hookline deliveries --event 'batch.failed' --from 2026-01-01T00:00:00Z --json",
+    "hookline deliveries --follow --webhook-id wh_019b76daa800f2a74de452e6b438",
+)
 @click.command()
 @log_filters("pending", "sending", "delivered", "failed", "cancelled")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
-@click.option("--follow", is_flag=True, help="Go on and print what changes, until Ctrl-C.")
+@click.option("--follow", is_flag=True, help="Go on and print each that is new or changes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --follow, one delivery a line.")
 @calls_api
 def deliveries(caller: Caller, limit: int, *, follow: bool, as_json: bool, **filters: str | int | None) -> None:
-    """Show the log of deliveries."""
+    """Show the log of deliveries, the newest first.
+
+    With --follow the newest come last and the log goes on from there: a line for each delivery that is made, attempted
+    or cancelled. A connection that is cut is made again; nothing is left out, and nothing is shown twice.
+    """
     wanted = named(filters)
     if follow:
         from service.stopping import until_stopped
@@ -45,6 +57,7 @@ def deliveries(caller: Caller, limit: int, *, follow: bool, as_json: bool, **fil
         print_table(_COLUMNS, [_cells(delivery) for delivery in page["items"]])
 
 
+@examples("hookline retry dlv_019b76daa800f2a74de452e6b438")
 @click.command()
 @click.argument("delivery_id")
 @click.option("--json", "as_json", is_flag=True, help="Print the delivery as JSON.")
@@ -72,34 +85,34 @@ async def _newest(api: "Api", filters: Filters, limit: int) -> dict[str, Any]:
 
 
 async def _follow(api: "Api", filters: Filters, limit: int, *, as_json: bool) -> None:
+    from service.commands.streaming import lasting
+
     known: dict[str, tuple[Any, ...]] = {}
     if not as_json:
         print_row(_COLUMNS, _WIDTHS)
-    while True:
-        page = await _newest(api, filters, max(limit, _PAGE))
-        for delivery in _changed(page["items"], known):
-            if as_json:
-                print_json(delivery)
-            else:
-                print_row(_cells(delivery), _WIDTHS)
-        await asyncio.sleep(_POLL_S)
+    async for delivery in lasting(api, "/api/deliveries/stream", {}, last=min(limit, _MOST_FIRST), **filters):
+        if not _is_news(delivery, known):
+            continue
+        if as_json:
+            print_json(delivery)
+        else:
+            print_row(_cells(delivery), _WIDTHS)
 
 
-def _changed(newest_first: Sequence[Any], known: dict[str, tuple[Any, ...]]) -> Iterator[Any]:
-    """What is not as it was when it was last seen, oldest first; ``known`` is brought up to date.
+def _is_news(delivery: Mapping[str, Any], known: dict[str, tuple[Any, ...]]) -> bool:
+    """Whether it is not as it was when it was last seen; ``known`` is brought up to date.
 
     >>> one = {"id": "dlv_1", "status": "pending", "attempts_made": 0, "next_attempt_at": None}
     >>> known = {}
-    >>> [len(list(_changed([one], known))), len(list(_changed([one], known)))]
-    [1, 0]
+    >>> [_is_news(one, known), _is_news(one, known), _is_news(one | {"status": "delivered"}, known)]
+    [True, False, True]
     """
-    for delivery in reversed(newest_first):
-        state = (delivery["status"], delivery["attempts_made"], delivery["next_attempt_at"])
-        if known.get(delivery["id"]) != state:
-            known[delivery["id"]] = state
-            yield delivery
-    while len(known) > _REMEMBERED:
+    state = (delivery["status"], delivery["attempts_made"], delivery["next_attempt_at"])
+    before = known.pop(delivery["id"], None)
+    known[delivery["id"]] = state
+    if len(known) > _REMEMBERED:
         del known[next(iter(known))]
+    return state != before
 
 
 def _cells(delivery: Mapping[str, Any]) -> list[str]:

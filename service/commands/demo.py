@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
+from service.commands.examples import examples
 
+
+@examples("hookline demo", "hookline demo --once    # ends by itself, with 0 when all was delivered")
 @click.command()
 @click.option("--once", is_flag=True, help="End with 0 when every sample was delivered to both receivers.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port of the service; default a free one.")

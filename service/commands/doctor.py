@@ -5,10 +5,12 @@ import sys
 
 import click
 
+from service.commands.examples import examples
 from service.commands.printing import print_json, print_table
 from service.commands.situation import Situation
 
 
+@examples("hookline doctor", "hookline --config hookline.toml doctor --json")
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help='Print [{"level", "subject", "says", "mend"}].')
 @click.pass_obj

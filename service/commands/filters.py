@@ -11,15 +11,15 @@ Filters = Mapping[str, str | int]
 def log_filters(*statuses: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options that say which deliveries; one that is not used is None."""
     options: Sequence[Callable[..., Any]] = (
-        click.option("--status", type=click.Choice(statuses)),
-        click.option("--event", metavar="TYPE", help="Deliveries of events of this type."),
-        click.option("--webhook-id", metavar="ID"),
-        click.option("--job-id", metavar="ID"),
-        click.option("--event-id", metavar="ID"),
+        click.option("--status", type=click.Choice(statuses), help="In this state."),
+        click.option("--event", metavar="TYPE", help="Of events of this type."),
+        click.option("--webhook-id", metavar="ID", help="To this webhook."),
+        click.option("--job-id", metavar="ID", help="Of events about this job."),
+        click.option("--event-id", metavar="ID", help="Of this event."),
         click.option("--from", "from_", metavar="TIME", help="Made at or after this time (RFC 3339)."),
         click.option("--to", metavar="TIME", help="Made before this time."),
         click.option("--q", metavar="TEXT", help="An event, delivery or job, by its id."),
-        click.option("--response-status", type=int, metavar="CODE", help="The last answer."),
+        click.option("--response-status", type=int, metavar="CODE", help="Last answered with this status."),
         click.option("--error-class", metavar="CLASS", help="What the last attempt failed with: timeout, http_5xx, …"),
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+#: How often long work says how far it is where there is no terminal, in seconds.
+LINE_EVERY_S = 5.0
 
 #: How a state, a level or an answer looks on a terminal.
 _COLOURS = {
@@ -60,15 +64,31 @@ def print_row(cells: Sequence[str], widths: Sequence[int]) -> None:
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal how many are done, of a total that may be unknown; gives what to call with each new number."""
+    """Show how many are done, of a total that may be unknown; gives what to call with how many more each time.
+
+    On a terminal that is a bar; elsewhere it is a line on standard error now and then, and none where all is done soon.
+    """
     if not sys.stderr.isatty():
-        yield lambda _: None
+        yield _in_lines(what, total)
         return
     how_far = SpinnerColumn() if total is None else BarColumn()
     columns = (TextColumn("{task.description}"), how_far, MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)
+
+
+def _in_lines(what: str, total: int | None) -> Callable[[int], None]:
+    done, said_at = 0, time.monotonic()
+
+    def advance(count: int) -> None:
+        nonlocal done, said_at
+        done += count
+        if time.monotonic() - said_at >= LINE_EVERY_S:
+            click.echo(f"{what}: {done:,}" + ("" if total is None else f" of {total:,}"), err=True)
+            said_at = time.monotonic()
+
+    return advance
 
 
 def _padded(cell: str, width: int) -> Text:

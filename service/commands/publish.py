@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from delivery.domain.catalogue import PUBLISHED
+from service.commands.examples import examples
 from service.commands.lines import Line, Tally, chunks, read_lines
 from service.commands.printing import print_json, progress
 from service.commands.situation import Caller, Situation, calls_api, may_call_api
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 Send = Callable[[Sequence[Line], Tally], Awaitable[None]]
 
 
+@examples(
+    "hookline publish event.json",
+    "export-events | hookline publish -          # JSON Lines from another program",
+    "hookline publish events.jsonl --json",
+)
 @click.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--account", metavar="ID", help="Publish for this account: over RabbitMQ where BUS_URL names one.")
@@ -45,6 +51,7 @@ def publish(
     _report(tally, as_json=as_json)
 
 
+@examples("hookline trigger annotation.completed")
 @click.command()
 @click.argument("event_type", type=click.Choice(list(PUBLISHED)))
 @click.option("--json", "as_json", is_flag=True, help='Print {"id", "duplicate", "deliveries"}.')

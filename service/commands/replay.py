@@ -1,13 +1,13 @@
 """`hookline replay`: send once more what a filter of the log finds."""
 
 import asyncio
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from service.commands.deliveries import path_part
+from service.commands.examples import examples
 from service.commands.filters import Filters, log_filters, named
 from service.commands.printing import print_json, print_table, progress
 from service.commands.situation import Caller, calls_api
@@ -25,6 +25,11 @@ _SKIPPED = {
 }
 
 
+@examples(
+    "hookline replay --status failed --dry-run",
+    "hookline replay --status failed --webhook-id wh_019b76daa800f2a74de452e6b438",
+    "hookline replay --watch rpl_019b76daa800f2a74de452e6b438    # or --stop",
+)
 @click.command()
 @log_filters("failed", "pending", "delivered", "cancelled")
 @click.option("--dry-run", is_flag=True, help="Only count what would be sent, by error and by webhook.")
@@ -100,8 +105,7 @@ async def _follow(caller: Caller, replay_id: str, *, as_json: bool) -> None:
 
 
 async def _watch(api: "Api", replay_id: str, *, as_json: bool) -> None:
-    """Show how far it is: with a bar on a terminal, elsewhere with a line whenever something has changed."""
-    in_lines = not as_json and not sys.stderr.isatty()
+    """Show how far it is, to its end."""
     now = await api.get(_path(replay_id))
     with progress("Replaying", now["matched"]) as advance:
         advance(_through(now))
@@ -109,8 +113,6 @@ async def _watch(api: "Api", replay_id: str, *, as_json: bool) -> None:
             await asyncio.sleep(_POLL_S)
             before, now = now, await api.get(_path(replay_id))
             advance(_through(now) - _through(before))
-            if in_lines and _sent(now) != _sent(before):
-                click.echo(_sent(now))
     if as_json:
         print_json(now)
         return

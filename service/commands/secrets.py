@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.examples import examples
 from service.commands.printing import print_json, progress
 from service.commands.situation import Situation
 from service.settings import Settings
@@ -18,6 +19,7 @@ def secrets() -> None:
     """See to how signing secrets are stored."""
 
 
+@examples("HOOKLINE_MASTER_KEYS=new:…,old:… hookline secrets rotate")
 @secrets.command()
 @click.option("--json", "as_json", is_flag=True, help='Print {"key", "resealed", "unreadable", "sealed_with"}.')
 @click.pass_obj

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.examples import examples
 from service.commands.situation import Situation
 from service.keyfile import with_keys
 from service.settings import ROLES, Role, Settings
@@ -36,6 +37,11 @@ class _Roles(click.ParamType[tuple[Role, ...]]):
         return tuple(role for role in ROLES if role in wanted)
 
 
+@examples(
+    "hookline serve",
+    "hookline serve --processes 4                # with four workers beside it",
+    "hookline serve --roles api                  # the others run elsewhere, on the same database",
+)
 @click.command()
 @click.option("--roles", type=_Roles(), default=",".join(ROLES), show_default=True, help="What this process does.")
 @click.option(

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from delivery.store.engine import is_database_fault
 from service.api.calls import Call
-from service.api.listen import another_look
+from service.api.streams import another_look
 
 Render = Callable[[], Awaitable[str]]
 

@@ -113,11 +113,16 @@ async def test_any_number_of_duplicates_finds_its_originals(store: Store) -> Non
     assert originals == {(ACCOUNT, event.identity): event.id for event in (first, last)}
 
 
-async def test_what_was_accepted_after_an_event_is_listed_oldest_first(store: Store) -> None:
+async def test_what_was_accepted_in_a_time_is_found_and_read_oldest_first(store: Store) -> None:
     batch = [an_event(accepted_at=NOON + n * SECOND) for n in range(4)]
-    await events_in(store, *batch, an_event(account_id=NEIGHBOUR, accepted_at=NOON + 9 * SECOND))
+    neighbours = an_event(account_id=NEIGHBOUR, accepted_at=NOON + SECOND)
+    await events_in(store, *batch, neighbours)
     async with store.reading() as tx:
-        assert await events.after(tx, ACCOUNT, batch[0].id, limit=2) == batch[1:3]
+        found = await events.keys(tx, NOON + SECOND, NOON + 3 * SECOND, account_id=ACCOUNT)
+        assert list(found) == [event.id for event in batch[1:3]]
+        assert set(await events.keys(tx, NOON + 2 * SECOND, None, account_id=ACCOUNT)) == {e.id for e in batch[2:]}
+        assert await events.those(tx, [*found, neighbours.id], account_id=ACCOUNT) == batch[1:3]
+        assert await events.those(tx, [], account_id=ACCOUNT) == []
 
 
 # --- claiming ---------------------------------------------------------------------------------------------------------

@@ -1,15 +1,24 @@
 """The commands, as people type them: the real program, a real service, a real receiver."""
 
+import asyncio
 import json
+import os
+import re
+import shlex
 import signal
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+import click
 import pytest
 import pytest_asyncio
 
 from delivery.domain.catalogue import PUBLISHED
+from service.api.deliveries import DeliveryFilters
 from service.cli import hookline, main
+from service.commands import printing
 from tests.support.polling import until
 from tests.support.program import EMAIL, PASSWORD, Program, json_lines
 from tests.support.receiver import Receiver, verifies
@@ -195,8 +204,8 @@ async def test_a_listener_does_not_hold_the_service_up(program: Program) -> None
         async with program.running("listen") as listener:
             await until(lambda: "Listening to" in listener.out, within_s=30)
             assert await service.end() == 0
-            await until(lambda: listener.process.poll() is not None)
-            assert listener.err.splitlines() == ["Error: The service has ended the stream"]
+            await until(lambda: "connecting again until it succeeds" in listener.err)
+            assert not listener.ended
 
 
 # -- starting ----------------------------------------------------------------------------------------------------------
@@ -291,15 +300,102 @@ def test_wrong_usage_exits_2_and_says_what_is_wrong(capsys: pytest.CaptureFixtur
     assert said.err.startswith("Usage: ")
 
 
-def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in [[], *([name] for name in hookline.commands)]:
-        with pytest.raises(SystemExit) as end:
-            main([*words, "--help"])
-        assert end.value.code == 0
-        said = capsys.readouterr()
-        assert said.out.startswith("Usage: ")
-        assert said.err == ""
-    assert len(hookline.commands) == 14
+def commands_of(group: click.Group, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that does something, with the words that lead to it."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_of(command, *before, name)
+        else:
+            yield (*before, name), command
+
+
+COMMANDS = dict(commands_of(hookline))
+
+
+@pytest.mark.parametrize("words", [(), ("keys",), ("dead-letters",), ("secrets",), *COMMANDS], ids=" ".join)
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str], words: Sequence[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("Usage: ")
+    assert said.err == ""
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_says_what_its_options_are_and_shows_how_it_is_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: Sequence[str]
+) -> None:
+    command = COMMANDS[tuple(words)]
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
+    monkeypatch.setenv("HOOKLINE_API_KEY", "tmk_any")
+    monkeypatch.chdir(tmp_path)
+    for file in ("event.json", "events.jsonl", "hookline.toml"):
+        (tmp_path / file).touch()
+    shown = [line for line in (command.epilog or "").splitlines() if " ".join(words) in line]
+    assert shown
+    for line in shown:
+        called = re.split(r" \| source|\)\"", line.partition("hookline ")[2])[0]
+        given = shlex.split(called, comments=True)
+        arguments = given[given.index(words[-1]) + 1 :]
+        with command.make_context(words[-1], arguments):
+            pass  # it is parsed; a file that it names is closed with it
+
+
+def test_the_log_is_filtered_by_whatever_the_api_knows() -> None:
+    options = {option.rstrip("_") for option in (param.name or "" for param in COMMANDS[("deliveries",)].params)}
+    assert {field.rstrip("_") for field in DeliveryFilters.model_fields} <= options
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_a_shell_gets_what_completes_commands(program: Program, shell: str) -> None:
+    printed = await program.run("completion", shell)
+    assert f"_HOOKLINE_COMPLETE={shell}_complete" in printed.out
+
+
+async def test_bash_completes_commands_options_and_values(program: Program) -> None:
+    script = """
+        eval "$(hookline completion bash)"
+        for words in "deliv" "deliveries --fol" "deliveries --status can" "trigger batch.c"; do
+            COMP_WORDS=(hookline $words); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=()
+            _hookline_completion hookline; echo "${COMPREPLY[*]}"
+        done
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = await asyncio.to_thread(
+        subprocess.run, ["bash", "-c", script], env={"PATH": path}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["deliveries", "--follow", "cancelled", "batch.completed"], done.stderr
+
+
+async def test_migrate_tells_its_steps_and_draws_a_bar_on_a_terminal(program: Program) -> None:
+    plain = (await program.run("migrate")).out.splitlines()
+    assert plain[0].startswith("0001 ")
+    assert plain[-1].startswith("Migrated from an empty database to ")
+    (program.folder / "hookline.db").unlink()
+    typed = shlex.join([sys.executable, "-m", "service", "migrate"])
+    on_terminal = await asyncio.to_thread(
+        subprocess.run,
+        ["script", "-qec", typed, "/dev/null"],
+        cwd=program.folder,
+        env=program.environ({}) | {"TERM": "xterm"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Migrating" in on_terminal.stdout
+    assert "━" in on_terminal.stdout
+    assert "0001 " not in on_terminal.stdout
+
+
+def test_long_work_says_now_and_then_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(printing, "LINE_EVERY_S", 0)
+    with printing.progress("Publishing", 2_000) as advance:
+        advance(200)
+        advance(1_000)
+    assert capsys.readouterr().err == "Publishing: 200 of 2,000\nPublishing: 1,200 of 2,000\n"
 
 
 async def test_python_m_service_is_the_same_program(program: Program) -> None:

@@ -98,7 +98,7 @@ class Program:
             subprocess.run,
             [*_COMMAND, *words],
             cwd=self.folder,
-            env=self._environment(settings),
+            env=self.environ(settings),
             input=stdin,
             capture_output=True,
             text=True,
@@ -122,7 +122,7 @@ class Program:
     def _start(self, words: Sequence[str], settings: dict[str, str], out_file: Path, err_file: Path) -> Running:
         with out_file.open("wb") as out, err_file.open("wb") as err:
             process = subprocess.Popen(
-                [*_COMMAND, *words], cwd=self.folder, env=self._environment(settings), stdout=out, stderr=err
+                [*_COMMAND, *words], cwd=self.folder, env=self.environ(settings), stdout=out, stderr=err
             )
         return Running(process, out_file, err_file)
 
@@ -148,7 +148,8 @@ class Program:
         async with open_api(self.settings["URL"], self.settings["API_KEY"]) as api:
             return await api.post("/api/webhooks", {"url": url, "events": ["*"], "secret": secret} | wishes)
 
-    def _environment(self, changes: dict[str, str]) -> dict[str, str]:
+    def environ(self, changes: dict[str, str]) -> dict[str, str]:
+        """What a command finds in its environment."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}
         own = {f"HOOKLINE_{name}": value for name, value in (SETTINGS | self.settings | changes).items()}
         return inherited | {"PYTHONPATH": str(_ROOT)} | own | dict(self.environment)
