@@ -4,18 +4,32 @@ Plain bookkeeping, without waiting and without time. A place is taken before a d
 and given back when the attempt is in the log. Whoever had to be turned away, and is no longer crowded, makes the house
 *hungry*: then there is something to fetch from the store again.
 
-Requests that hang must not take all there are: ``tempo.py`` has the shares, ``requests.py`` what is under way.
+Requests that hang must not take all there are. An endpoint is *quick* when its last request was over soon, *slow* when
+it took long, *new* before that; the slow ones together may have half of the requests at a time, the slow and the new
+ones three quarters, so that there is always room for those who have shown that they need little of it.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
+from typing import Literal
+
+from cachetools import LRUCache
 
 from delivery.domain.model import AccountId, EndpointId, Parcel
 from delivery.places import Holder, Limits, Places, Terms, holders
-from delivery.requests import Requests
-from delivery.tempo import SHARES, SLOW_S, Tempo, Tempos
 from delivery.turns import Turns
+
+Tempo = Literal["slow", "new", "quick"]
+
+#: A request that took longer than this is slow, in seconds.
+SLOW_S = 1.0
+
+#: The share of all requests at a time that endpoints of a tempo may have, together with those before them.
+_SHARES: tuple[tuple[Tempo, float], ...] = (("slow", 0.5), ("new", 0.75), ("quick", 1.0))
+
+_REMEMBERED_ENDPOINTS = 16_384
 
 
 @dataclass(slots=True)
@@ -43,12 +57,6 @@ class _Lane:
         queue.appendleft(parcel)
         self.waiting = {parcel.event_type: queue} | self.waiting
 
-    def empty(self) -> list[Parcel]:
-        """Take out all that wait."""
-        parcels = [parcel for queue in self.waiting.values() for parcel in queue]
-        self.waiting.clear()
-        return parcels
-
     def next(self) -> Parcel:
         """Take the oldest of the type whose turn it is; the type then queues behind the others."""
         kind = next(iter(self.waiting))
@@ -74,28 +82,24 @@ class Lanes:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._tempos = Tempos()
-        self._places = Places(limits, self._tempos)
-        self._requests = Requests(limits)
+        self._places = Places(limits)
         self._lanes: dict[EndpointId, _Lane] = {}
-        self._turns: dict[Tempo, Turns] = {tempo: Turns() for tempo in SHARES}
+        self._turns: dict[Tempo, Turns] = {tempo: Turns() for tempo, _ in _SHARES}
+        self._sending: dict[Tempo, int] = dict.fromkeys(self._turns, 0)
+        self._tempos: LRUCache[EndpointId, Tempo] = LRUCache(_REMEMBERED_ENDPOINTS)
+        self._on_the_way: dict[tuple[str, str], Tempo] = {}
         self._turned_away: set[Holder] = set()
         self._paces: dict[EndpointId, int] = {}
 
     @property
     def places(self) -> int:
-        """Parcels in memory that have a place: booked, waiting, being sent; not those whose requests hang."""
+        """Parcels in memory: booked, waiting, and being sent."""
         return self._places.taken
-
-    @property
-    def in_hand(self) -> int:
-        """All parcels in memory."""
-        return self._places.taken + self._requests.hanging
 
     @property
     def sending(self) -> int:
         """Requests under way."""
-        return self._requests.count
+        return sum(self._sending.values())
 
     # -- places --------------------------------------------------------------------------------------------------------
 
@@ -109,10 +113,7 @@ class Lanes:
     def unbook(self, parcel: Parcel) -> None:
         """Give a place back."""
         self._places.give_back(parcel)
-        lane = self._lanes.get(parcel.endpoint_id)
-        if lane and not lane.sending and not self._places.held_for(parcel.endpoint_id, parcel.account_id):
-            if lane.has_turn:
-                self._turns[self._tempos.of(parcel.endpoint_id)].remove(lane.account_id, parcel.endpoint_id)
+        if not self._places.held_for(parcel.endpoint_id, parcel.account_id):
             del self._lanes[parcel.endpoint_id]
             self._places.cap(parcel.endpoint_id, None)
 
@@ -127,8 +128,9 @@ class Lanes:
 
     def empty(self) -> list[Parcel]:
         """Take out everything that waits."""
-        waiting = [parcel for lane in self._lanes.values() for parcel in lane.empty()]
+        waiting = [parcel for lane in self._lanes.values() for queue in lane.waiting.values() for parcel in queue]
         for lane in self._lanes.values():
+            lane.waiting.clear()
             lane.has_turn = False
         for parcel in waiting:
             self.unbook(parcel)
@@ -140,83 +142,43 @@ class Lanes:
 
     def next(self) -> Parcel | None:
         """The parcel to send now, if one may be sent; follow with ``sent``, and ``done`` or ``hold``."""
-        for tempo in self._requests.tempos():
-            endpoint_id = self._next_endpoint(tempo)
-            if endpoint_id is not None:
-                return self._go(endpoint_id, self._lanes[endpoint_id], tempo)
+        for tempo in self._free_tempos():
+            while self._turns[tempo]:
+                endpoint_id = self._turns[tempo].next()
+                lane = self._lanes.get(endpoint_id)
+                if lane is not None:
+                    lane.has_turn = False
+                if lane is not None and self._may_send(endpoint_id, lane):  # it may have been slowed down meanwhile
+                    return self._go(endpoint_id, lane, tempo)
         return None
 
-    def _next_endpoint(self, tempo: Tempo) -> EndpointId | None:
-        """Take the turns of a tempo until one is of use: a lane may have been slowed down since it queued."""
-
-        def may(account_id: AccountId) -> bool:
-            return self._requests.may_hang(account_id, tempo)
-
-        while (endpoint_id := self._turns[tempo].next(may)) is not None:
-            lane = self._lanes[endpoint_id]
-            lane.has_turn = False
-            if self._may_send(endpoint_id, lane):
-                return endpoint_id
-        return None
+    def _free_tempos(self) -> Sequence[Tempo]:
+        """The tempos that have requests left, the one with the fewest under way first."""
+        free: list[Tempo] = []
+        together = 0
+        for tempo, share in _SHARES:
+            together += self._sending[tempo]
+            if together >= ceil(self._limits.parallel * share):
+                free.clear()  # whoever counts among these must not add to them
+            else:
+                free.append(tempo)
+        return sorted(free, key=self._sending.__getitem__)
 
     def _go(self, endpoint_id: EndpointId, lane: _Lane, tempo: Tempo) -> Parcel:
         parcel = lane.next()
         lane.sending += 1
-        self._requests.start(parcel, tempo)
+        self._sending[tempo] += 1
+        self._on_the_way[parcel.delivery_id, parcel.lease] = tempo
         self._queue(endpoint_id)
         return parcel
-
-    def enter(self, parcel: Parcel) -> bool:
-        """Count a request that waits for no turn and has no place; False: its endpoint has all it may have."""
-        lane = self._lanes.get(parcel.endpoint_id)
-        if lane and lane.sending >= self._limits.per_endpoint:
-            return False
-        self._lanes.setdefault(parcel.endpoint_id, _Lane(parcel.account_id)).sending += 1
-        self._requests.start(parcel, self._tempos.of(parcel.endpoint_id))
-        return True
-
-    def hangs(self, parcel: Parcel) -> list[Parcel]:
-        """The parcel's request has been under way for ``SLOW_S``: it makes room for others, and its endpoint is slow.
-
-        Return what waits for that endpoint and is too much to keep for a slow one.
-        """
-        self._requests.hang(parcel)
-        self._places.give_back(parcel)
-        if self._tempos.of(parcel.endpoint_id) == "slow":
-            return []
-        self._learn(parcel, "slow")
-        lane = self._lanes[parcel.endpoint_id]
-        surplus = []
-        for other in lane.empty():
-            self._places.give_back(other)
-            if self._places.take(other):
-                lane.put(other)
-            else:
-                surplus.append(other)
-        return surplus
 
     def sent(self, parcel: Parcel, took_s: float | None) -> None:
         """The parcel's request is over: the next one may go out. ``took_s`` is None where none was made."""
         self._lanes[parcel.endpoint_id].sending -= 1
-        self._requests.end(parcel)
+        self._sending[self._on_the_way.pop((parcel.delivery_id, parcel.lease))] -= 1
         if took_s is not None:
-            self._learn(parcel, "slow" if took_s > SLOW_S else "quick")
+            self._tempos[parcel.endpoint_id] = "slow" if took_s > SLOW_S else "quick"
         self._queue(parcel.endpoint_id)
-
-    def _learn(self, parcel: Parcel, tempo: Tempo) -> None:
-        """Remember an endpoint's tempo. What lies in the store for it is from now on turned away at that tempo."""
-        account_id, endpoint_id = parcel.account_id, parcel.endpoint_id
-        before = self._tempos.of(endpoint_id)
-        self._tempos.learn(account_id, endpoint_id, tempo)
-        if before == tempo:
-            return
-        if (account_id, before) in self._turned_away:
-            self._turned_away.add((account_id, tempo))
-        lane = self._lanes[endpoint_id]
-        if lane.has_turn:
-            self._turns[before].remove(account_id, endpoint_id)
-            lane.has_turn = False
-            self._queue(endpoint_id)
 
     def heed(self, endpoint_id: EndpointId, *, overloaded: bool) -> None:
         """Adapt the pace of an endpoint: half as many requests at a time when it is overloaded, else one more again."""
@@ -237,7 +199,7 @@ class Lanes:
         lane = self._lanes.get(endpoint_id)
         if lane and not lane.has_turn and self._may_send(endpoint_id, lane):
             lane.has_turn = True
-            self._turns[self._tempos.of(endpoint_id)].add(lane.account_id, endpoint_id)
+            self._turns[self._tempos.get(endpoint_id, "new")].add(lane.account_id, endpoint_id)
 
     # -- gates ---------------------------------------------------------------------------------------------------------
 
@@ -277,7 +239,7 @@ class Lanes:
     def turn_away(self, parcels: Iterable[Parcel]) -> None:
         """Remember what lies in the store, committed, because there was no place for it."""
         for parcel in parcels:
-            names = holders(parcel, self._tempos.of(parcel.endpoint_id))[1:]
+            names = holders(parcel)[1:]
             self._turned_away.update([name for name in names if self._places.is_crowded(name)] or names)
 
     def terms(self) -> Terms:

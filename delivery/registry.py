@@ -145,13 +145,10 @@ class Registry:
         if not endpoint.active:
             raise Conflict("webhook_disabled", f"The webhook is disabled: {endpoint.disabled_reason}")
         event, parcel = self._sample(endpoint)
-        with self._courier.at_once(parcel) as may:
-            if not may:
-                raise Conflict("webhook_busy", "As many requests as may go to the webhook at a time are under way")
-            async with self._store.writing() as tx:
-                await events.insert_one(tx, event)
-                await deliveries.insert_new(tx, [parcel], leased={parcel.delivery_id})
-            attempts = await self._courier.deliver(parcel)
+        async with self._store.writing() as tx:
+            await events.insert_one(tx, event)
+            await deliveries.insert_new(tx, [parcel], leased={parcel.delivery_id})
+        attempts = await self._courier.deliver(parcel)
         if not attempts:
             raise Conflict("webhook_disabled", "The webhook was changed while the test was about to be sent")
         return parcel.delivery_id, attempts[-1]

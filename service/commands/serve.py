@@ -71,7 +71,6 @@ def serve(situation: Situation, roles: tuple[Role, ...], processes: int, *, unde
 
         set_up_logging(settings)
         _leave_no_core()
-        _allow_many_sockets()
         plan = _child(settings) if under_parent else _parent(situation.config, settings, roles, processes)
         uvloop.run(run(plan))
 
@@ -79,12 +78,6 @@ def serve(situation: Situation, roles: tuple[Role, ...], processes: int, *, unde
 def _leave_no_core() -> None:
     """A core dump would hold every key and secret that this process knows."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-
-
-def _allow_many_sockets() -> None:
-    """A request that hangs keeps a socket, and the usual limit of 1,024 is meant for programs that cannot count on."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _child(settings: Settings) -> "Plan":

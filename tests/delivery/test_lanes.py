@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from delivery.domain.model import AccountId, EndpointId, Parcel
-from delivery.lanes import Lanes
+from delivery.lanes import SLOW_S, Lanes
 from delivery.places import Limits
-from delivery.tempo import SLOW_S
 from tests.support.samples import a_parcel, an_event
 
 ACCOUNTS = {"wh_a": "one", "wh_b": "one", "wh_c": "two", "wh_d": "two"}
@@ -41,15 +40,6 @@ class LanesAsTheyAreUsed(RuleBasedStateMachine):
         self.sent: list[Parcel] = []
         self.resting: set[EndpointId] = set()
         self.abreast: dict[EndpointId, int] = {}
-        self.hanging: set[str] = set()
-
-    @property
-    def young(self) -> list[Parcel]:
-        return [parcel for parcel in self.sending if parcel.delivery_id not in self.hanging]
-
-    @property
-    def in_places(self) -> list[Parcel]:
-        return [parcel for parcel in self.held if parcel.delivery_id not in self.hanging]
 
     @property
     def held(self) -> list[Parcel]:
@@ -95,7 +85,7 @@ class LanesAsTheyAreUsed(RuleBasedStateMachine):
     def send_the_next(self) -> None:
         parcel = self.lanes.next()
         if parcel is None:
-            idle = len(self.young) < self.limits.parallel // 2 and any(self.may_send(name) for name in NAMES)
+            idle = len(self.sending) < self.limits.parallel // 2 and any(self.may_send(name) for name in NAMES)
             assert not idle, "something could be sent, and is not"
             return
         assert self.may_send(parcel.endpoint_id)
@@ -112,21 +102,10 @@ class LanesAsTheyAreUsed(RuleBasedStateMachine):
         self.sent.append(parcel)
         self.lanes.sent(parcel, took_s)
 
-    @precondition(lambda self: self.young)
-    @rule(data=st.data())
-    def hang(self, data: st.DataObject) -> None:
-        parcel = data.draw(st.sampled_from(self.young))
-        name = parcel.endpoint_id
-        self.hanging.add(parcel.delivery_id)
-        surplus = self.lanes.hangs(parcel)
-        for other in surplus:
-            self.waiting[name].remove(other)
-
-    @precondition(lambda self: self.young)
+    @precondition(lambda self: self.sending)
     @rule(data=st.data(), most=st.integers(1, 4), abreast=st.sampled_from([None, 1]))
     def be_held(self, data: st.DataObject, most: int, abreast: int | None) -> None:
-        parcel = data.draw(st.sampled_from(self.young))  # who is held was never on its way
-        self.sending.remove(parcel)
+        parcel = self.sending.pop(data.draw(st.integers(0, len(self.sending) - 1)))
         name = parcel.endpoint_id
         self.lanes.sent(parcel, None)
         surplus = self.lanes.hold(parcel, most=most, abreast=abreast)
@@ -166,28 +145,27 @@ class LanesAsTheyAreUsed(RuleBasedStateMachine):
 
     @rule()
     def ask_for_terms(self) -> None:
-        assert (self.lanes.terms().limit == 0) == (len(self.in_places) == self.limits.places)
+        assert (self.lanes.terms().limit == 0) == (len(self.held) == self.limits.places)
 
     # -- what holds at every moment ------------------------------------------------------------------------------------
 
     @invariant()
     def bounds_are_hard(self) -> None:
-        assert len(self.young) <= self.limits.parallel
-        assert len(self.sending) <= self.limits.parallel + self.limits.hanging
-        assert len(self.in_places) <= self.limits.places
-        held = Counter(parcel.endpoint_id for parcel in self.in_places)
+        assert len(self.sending) <= self.limits.parallel
+        assert len(self.held) <= self.limits.places
+        held = Counter(parcel.endpoint_id for parcel in self.held)
         for name in NAMES:
             assert self.being_sent(name) <= self.limits.per_endpoint
             assert held[name] <= self.limits.places_per_lane
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        assert self.lanes.places == len(self.in_places)
+        assert self.lanes.places == len(self.held)
         assert self.lanes.sending == len(self.sending)
 
     @invariant()
     def only_a_half_empty_house_is_hungry(self) -> None:
-        assert not self.lanes.hungry or len(self.in_places) * 2 <= self.limits.places
+        assert not self.lanes.hungry or len(self.held) * 2 <= self.limits.places
 
 
 TestLanesAsTheyAreUsed = LanesAsTheyAreUsed.TestCase
@@ -285,81 +263,6 @@ def test_endpoints_of_which_nothing_is_known_leave_a_quarter_to_those_that_were_
     assert len(started(lanes)) == 48
     put(lanes, "quick")
     assert [parcel.endpoint_id for parcel in started(lanes)] == ["quick"]
-
-
-def hang(lanes: Lanes, parcels: list[Parcel]) -> list[Parcel]:
-    """Let requests take long; what is given up because of that."""
-    return [surplus for parcel in parcels for surplus in lanes.hangs(parcel)]
-
-
-def test_requests_that_hang_make_room_for_others_before_they_are_over() -> None:
-    limits = Limits(parallel=64, per_endpoint=4)
-    lanes = filled(limits, *(parcel_for(f"new{number}", account="flood") for number in range(90)))
-    first = started(lanes)
-    assert len(first) == 48, "the share of those of which nothing is known"
-    assert started(lanes) == []
-    assert hang(lanes, first) == []
-    assert len(started(lanes)) == 42
-    assert lanes.places == 42, "what hangs holds no place"
-    assert lanes.in_hand == lanes.sending == 90
-
-
-def test_an_account_has_no_more_that_hang_than_leaves_room_for_another() -> None:
-    limits = Limits(parallel=16, per_endpoint=4)
-    lanes = Lanes(limits)
-    for number in range(1000):
-        parcel = parcel_for(f"wh{number}", account="flood")
-        if lanes.book(parcel):
-            lanes.put(parcel)
-        hang(lanes, started(lanes))
-    assert lanes.sending < limits.hanging
-    put(lanes, "newcomer")
-    assert [parcel.endpoint_id for parcel in started(lanes)] == ["newcomer"]
-
-
-def test_of_an_account_whose_requests_hang_the_quick_ones_go_on() -> None:
-    limits = Limits(parallel=16, per_endpoint=4)
-    lanes = Lanes(limits)
-    quick = parcel_for("quick", account="flood")
-    assert lanes.book(quick)
-    lanes.put(quick)
-    assert started(lanes) == [quick]
-    answered(lanes, quick, 0.1)
-    for number in range(1000):
-        parcel = parcel_for(f"wh{number}", account="flood")
-        if lanes.book(parcel):
-            lanes.put(parcel)
-        hang(lanes, started(lanes))
-    again = parcel_for("quick", account="flood")
-    assert lanes.book(again)
-    lanes.put(again)
-    assert started(lanes) == [again]
-
-
-def test_whoever_turns_slow_keeps_no_more_than_the_slow_ones_may() -> None:
-    limits = Limits(parallel=8, per_endpoint=1)
-    lanes = Lanes(limits)
-    surplus = []
-    for number in range(60):
-        for parcel in [parcel_for(f"wh{number}", account="flood") for _ in range(3)]:
-            if lanes.book(parcel):
-                lanes.put(parcel)
-        surplus += hang(lanes, started(lanes))
-    assert surplus, "what is too much goes back to the store"
-    assert lanes.places <= limits.places // 2, "and new endpoints of the account find room"
-
-
-def test_a_request_that_waits_for_no_turn_counts_among_those_of_its_endpoint() -> None:
-    lanes = Lanes(Limits(parallel=16, per_endpoint=2))
-    test, second, third = (parcel_for("wh_a") for _ in range(3))
-    assert lanes.enter(test)
-    for parcel in (second, third):
-        assert lanes.book(parcel)
-        lanes.put(parcel)
-    assert started(lanes) == [second]
-    assert not lanes.enter(parcel_for("wh_a"))
-    answered(lanes, test, 0.1)
-    assert started(lanes) == [third]
 
 
 def test_whoever_was_slow_and_is_quick_again_is_treated_like_the_others() -> None:

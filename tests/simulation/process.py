@@ -181,7 +181,7 @@ class Process:
             case "sweep":
                 return calm.next_wake is not None and calm.next_wake <= self.watch.now()
             case "renew leases":
-                return self.runtime is not None and self.runtime.courier._lanes.in_hand > 0
+                return self.places > 0
             case "cancel stranded":
                 return calm.stranded
             case "replay":

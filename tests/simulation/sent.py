@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from delivery.domain.catalogue import TEST_TYPE
 from delivery.domain.sealing import KeyRing
-from delivery.tempo import SLOW_S
 from tests.simulation.history import Version
 from tests.simulation.wire import Call
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
 #: The longest that lies between the last look at the store and the request, when nothing holds it up.
 _GLANCE_S = 0.5
-
-#: A request is young at least for this long from when it is on the wire, and counts as busy.
-_YOUNG_S = SLOW_S / 2
 
 #: The further requests of a rotation go by the look before the first.
 _LONGEST = timedelta(seconds=35)
@@ -179,15 +175,12 @@ def _was_cancelled(versions: Sequence[Version], first: Call, second: Call) -> bo
 
 
 def within_limits(world: "World") -> Iterator[str]:
-    """No process makes more requests at a time than it may, in all and to one endpoint.
-
-    In all, only those that are young count, and test calls wait for no turn.
-    """
+    """No process makes more requests at a time than it may, in all and to one endpoint. Test calls wait for nobody."""
     endpoint = {delivery_id: versions[0]["endpoint_id"] for delivery_id, versions in world.history.deliveries.items()}
     for name in world.processes:
         calls = [call for call in world.history.calls if call.sender.name == name]
         calls = [call for call in calls if call.delivery_id in endpoint and not _is_test(call)]
-        if (most := _most_at_once(world, calls, for_s=_YOUNG_S)) > world.scenario.parallel:
+        if (most := _most_at_once(world, calls)) > world.scenario.parallel:
             yield f"{name} made {most} requests at a time"
         for one in sorted({endpoint[call.delivery_id] for call in calls}):
             to_one = [call for call in calls if endpoint[call.delivery_id] == one]
@@ -199,9 +192,8 @@ def _is_test(call: Call) -> bool:
     return call.headers["X-Tagmatic-Event"] == TEST_TYPE
 
 
-def _most_at_once(world: "World", calls: Sequence[Call], *, for_s: float = float("inf")) -> int:
-    ends = [(min(end_of(world, call), call.began + for_s), -1) for call in calls]
-    turns = sorted([(call.began, 1) for call in calls] + ends)
+def _most_at_once(world: "World", calls: Sequence[Call]) -> int:
+    turns = sorted([(call.began, 1) for call in calls] + [(end_of(world, call), -1) for call in calls])
     now = most = 0
     for _, change in turns:  # at one moment, ends come before beginnings
         now += change
