@@ -135,8 +135,8 @@ class Process:
         asked = self._begin(_awaited(work, runtime))
         await asyncio.wait((asked, self.over), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         if not asked.done():
-            if not self.over.done():
-                asked.cancel()
+            # as with a client that hangs up: what it asked for goes on, and nobody hears how it ended
+            asked.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             raise GoneError
         if asked.cancelled():
             raise GoneError
