@@ -4,7 +4,7 @@ from service.api.calls import Route
 from service.api.deliveries import DeliveryQuery
 from service.api.events import EventQuery
 from service.api.shapes import PageQuery
-from service.dashboard import deliveries, events, files, home, keys, replays, sign_in, webhooks
+from service.dashboard import catalogue, deliveries, events, files, home, keys, replays, sign_in, webhooks
 
 _HTML = "text/html"
 _STREAM = "text/event-stream"
@@ -53,5 +53,9 @@ DASHBOARD = (
     Route("GET", "/events/live", events.watch, "page", "What comes in, live", EventQuery, media=_STREAM),
     Route("GET", "/events/{id}", events.find, "page", "One event", media=_HTML),
     Route("GET", "/events/{id}/live", events.watch_one, "page", "One event, live", media=_STREAM),
+
+    Route("GET", "/catalogue", catalogue.browse, "page", "All types of event", media=_HTML),
+    Route("GET", "/catalogue/{type}", catalogue.find, "page", "One type, its fields and a sample", media=_HTML),
+    Route("POST", "/catalogue/{type}", catalogue.send, "page", "Publish a sample", media=_HTML),
 )
 # fmt: on
