@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
+from delivery.store.engine import Store
 from tests.browser.chromium import Person, at_a_page, browsing
 from tests.support.program import Program
 from tests.support.receiver import Receiver, receiving
@@ -15,9 +16,9 @@ __all__ = ["database_url", "prepared_postgres", "store"]
 
 
 @pytest.fixture
-async def program(tmp_path: Path, database_url: str) -> AsyncIterator[Program]:
-    """The service, with an account that may use it."""
-    program = Program(tmp_path, {"DATABASE_URL": database_url})
+async def program(tmp_path: Path, store: Store) -> AsyncIterator[Program]:
+    """The service, with an account that may use it, and nothing of the tests before."""
+    program = Program(tmp_path, {"DATABASE_URL": store.engine.url.render_as_string(hide_password=False)})
     await program.bootstrap()
     async with program.serving():
         yield program

@@ -1,0 +1,61 @@
+"""Every page: readable on a phone, without barriers, by day and by night; and a new customer's way through them."""
+
+import pytest
+from playwright.async_api import Browser
+
+from tests.browser.chromium import DESK, PHONE, Person, at_a_page
+from tests.support.program import Program
+from tests.support.receiver import Receiver
+
+pytestmark = pytest.mark.slow
+
+PAGES = (
+    "/",
+    "/webhooks",
+    "/webhooks/new",
+    "/deliveries",
+    "/deliveries?status=failed",
+    "/replays",
+    "/replays/new",
+    "/replays/new?status=delivered",
+    "/events",
+    "/catalogue",
+    "/catalogue/batch.failed",
+    "/keys",
+)
+
+
+async def test_a_new_customer_registers_a_webhook_and_sees_a_sample_arrive(person: Person, receiver: Receiver) -> None:
+    await person.signs_in()
+    await person.sees("Three steps to the first delivery")
+    await person.clicks("Register a webhook")
+    await person.page.get_by_label("URL").fill(receiver.url)
+    await person.page.get_by_label("annotation.completed").check()
+    await person.page.locator("main form button").last.click()
+    await person.sees("whsec_")
+
+    await person.clicks("Event catalogue")
+    await person.clicks("annotation.completed")
+    await person.page.get_by_role("button", name="Send a sample").click()
+    await person.sees("annotation.completed", "delivered")
+    assert len(receiver.calls) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_every_page_is_readable_and_without_barriers(
+    program: Program, browser: Browser, receiver: Receiver, size: tuple[int, int], *, dark: bool
+) -> None:
+    webhook = await program.register(receiver.url)
+    await program.run("trigger", "batch.failed")
+    async with at_a_page(browser, program.settings["URL"], size, dark=dark) as person:
+        await person.goes_to("/deliveries")
+        await person.signs_in()
+        await person.sees("delivered")
+        delivery = await person.page.locator("tbody a").first.get_attribute("href")
+        for path in (*PAGES, f"/webhooks/{webhook['id']}", str(delivery)):
+            await person.goes_to(path)
+            assert await person.barriers() == [], path
+            assert await person.width() <= size[0], path
+        assert person.faults == []
