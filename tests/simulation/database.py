@@ -219,7 +219,8 @@ class _AtOnce:
 
 async def _connect(*_arguments: Any, **_options: Any) -> Connection:
     life = LIFE.get()
-    assert life is not None, "only processes have a database"
+    if life is None:  # outside of everybody's life, before a run: nothing goes wrong and no time passes
+        return Connection(_current[-1], Life("nobody"))
     return await _current[-1].connect(life)
 
 
@@ -243,8 +244,24 @@ _engines: list[AsyncEngine] = []
 
 def take_store() -> Store:
     """Open a store for one process of a run."""
-    engine = _engines.pop() if _engines else open_store("sqlite+aiosqlite:///simulated.db", connect=_connect).engine
-    return Store(engine)
+    return Store(_engines.pop() if _engines else _new_engine())
+
+
+def _new_engine() -> AsyncEngine:
+    """Make an engine that has had its first connection, whose questions would make this run differ from a later one."""
+    engine = open_store("sqlite+aiosqlite:///simulated.db", connect=_connect).engine
+    acquainting = _acquaint(engine)
+    try:
+        acquainting.send(None)
+    except StopIteration:
+        return engine
+    raise AssertionError("a connection that nothing happens to waits for nothing")
+
+
+async def _acquaint(engine: AsyncEngine) -> None:
+    connection = await engine.connect().start()
+    await connection.close()
+    await engine.dispose(close=False)
 
 
 async def put_back(store: Store) -> None:

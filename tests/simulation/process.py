@@ -134,11 +134,7 @@ class Process:
             raise GoneError
         asked = self._begin(_awaited(work, runtime))
         await asyncio.wait((asked, self.over), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-        if not asked.done():
-            # as with a client that hangs up: what it asked for goes on, and nobody hears how it ended
-            asked.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-            raise GoneError
-        if asked.cancelled():
+        if not asked.done() or asked.cancelled():  # a handler goes on though nobody waits for its answer
             raise GoneError
         return asked.result()
 

@@ -1,6 +1,6 @@
 """What some seeds are about: situations that chance alone makes too seldom, laid over a scenario.
 
-Half of all seeds have a theme, so that each kind of mistake has its opportunities in every few dozen of them.
+Two thirds of all seeds have a theme, so that each kind of mistake has its opportunities in every few dozen of them.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def draw(seed: int) -> Scenario:
     """Make the scenario of a seed."""
     scenario = draw_any(seed)
     luck = Random(f"theme {seed}")
-    return scenario if luck.random() < 0.5 else luck.choice(THEMES)(luck, scenario)
+    return scenario if luck.random() < 0.35 else luck.choice(THEMES)(luck, scenario)
 
 
 def leases_are_lost(luck: Random, scenario: Scenario) -> Scenario:
