@@ -79,7 +79,12 @@ class Departures:
         now = self._clock.now()
         decisions = [self._decide(parcel, found.get(parcel.delivery_id), now) for parcel in parcels]
         await self._ask_the_gates(parcels, decisions)
-        return decisions
+        # while the gates were asked, the leases went on: those of the others in the batch, too
+        now = self._clock.now()
+        return [
+            Lapsed() if isinstance(decision, Cleared) and self._runs_out(found[parcel.delivery_id], now) else decision
+            for parcel, decision in zip(parcels, decisions, strict=True)
+        ]
 
     async def _ask_the_gates(self, parcels: Sequence[Parcel], decisions: list[Decision]) -> None:
         """Hold those cleared ones whose endpoints let nobody out now. A test that a person asked for waits for none."""
@@ -107,9 +112,7 @@ class Departures:
                 known[endpoint.id] = endpoint
 
     def _decide(self, parcel: Parcel, clearance: Clearance | None, now: datetime) -> Decision:
-        if clearance is None or clearance.lease != parcel.lease or clearance.wake_at is None:
-            return Lapsed()
-        if now + self._longest > clearance.wake_at:  # the lease could run out before the answer is in
+        if clearance is None or clearance.lease != parcel.lease or self._runs_out(clearance, now):
             return Lapsed()
         endpoint = self._endpoints[clearance.endpoint_id]
         if endpoint.deleted_at is not None:
@@ -117,6 +120,10 @@ class Departures:
         if not endpoint.active:
             return Grounded(f"endpoint disabled: {endpoint.disabled_reason or 'switched off'}")
         return self._open(endpoint, now)
+
+    def _runs_out(self, clearance: Clearance, now: datetime) -> bool:
+        """Whether the lease could run out before the answer is in."""
+        return clearance.wake_at is None or now + self._longest > clearance.wake_at
 
     def _open(self, endpoint: Endpoint, now: datetime) -> Decision:
         secrets = self._opened(endpoint, now)

@@ -60,9 +60,11 @@ class Ledger:
             try:
                 await self._write(entries)
             except Exception as error:
-                if not is_database_fault(error):
+                # an entry may be at fault that the database refuses, if only because it was written already, and that
+                # was not heard: the database is there
+                self.behind = is_database_fault(error)
+                if not self.behind:
                     raise
-                self.behind = True
                 warn("ledger.behind", error=str(error), entries=len(entries), tries=tries + 1)
                 await asyncio.sleep(_PATIENCE[min(tries, len(_PATIENCE) - 1)])
                 tries += 1

@@ -46,7 +46,7 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to look at: ``[from_, to)``, by default up to now; one endpoint's, one type's, or all."""
+    """What to look at: ``[from_, to)``, by default up to the end of this bucket; one endpoint's or one type's."""
 
     grain: Grain = "hour"
     from_: datetime | None = None
@@ -61,7 +61,7 @@ class Question:
             InvalidInput: it ends before it begins.
             Unprocessable: there are too many.
         """
-        end = self.to or now
+        end = self.to or begin_of(self.grain, now) + _LENGTH[self.grain]
         usual = end - min(_USUAL[self.grain], end - _EARLIEST)
         begin = begin_of(self.grain, usual if self.from_ is None else self.from_)
         if begin >= end:

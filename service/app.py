@@ -34,6 +34,9 @@ from service.runtime import Runtime
 #: A thousand events of usual size, or a hundred and more of the largest.
 _MOST_BATCH = 32 * 1024 * 1024
 
+#: What the parts of a path may be.
+_IN_PATHS = {"id": "[A-Za-z0-9_]{1,64}", "type": "[a-z._]{1,64}", "file": "[a-z0-9./-]+"}
+
 #: What every process answers.
 OPERATIONS = (
     Route("GET", "/healthz", operations.healthz, "anyone", "Is the process alive", gives=operations.Alive),
@@ -62,7 +65,7 @@ API = (
     Route("POST", "/api/events/batch", publishing.publish_batch, "publish", "Publish up to 1,000 events",
           publishing.Batch, publishing.BatchResult, most_bytes=_MOST_BATCH, by_event=True, refuses=(429,)),
     Route("GET", "/api/events", events.browse, "manage", "List events", events.EventQuery, events.Events),
-    Route("GET", "/api/events/{id}", events.find, "manage", "Show an event", gives=events.Event),
+    Route("GET", "/api/events/{id}", events.find, "manage", "Show an event", gives=events.EventInFull),
     Route("GET", "/api/listen", listen.listen, "manage", "Stream events as signed deliveries",
           listen.ListenQuery, listen.Heard, media="text/event-stream", refuses=(422,)),
 
@@ -131,8 +134,10 @@ def build_app(runtime: Runtime) -> web.Application:
 
 
 def _narrowed(path: str) -> str:
-    """Ids are nothing but letters, digits and underscores; everything else is no route at all."""
-    return path.replace("{id}", "{id:[A-Za-z0-9_]{1,64}}").replace("{file}", "{file:[a-z0-9./-]+}")
+    """Ids are letters, digits and underscores, types have full stops; everything else is no route at all."""
+    for name, pattern in _IN_PATHS.items():
+        path = path.replace(f"{{{name}}}", f"{{{name}:{pattern}}}")
+    return path
 
 
 @cache

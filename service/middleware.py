@@ -133,7 +133,8 @@ async def authenticated(request: web.Request, handler: AioHandler) -> web.Stream
     # where there is no such route, who shows a key is told about its limits all the same
     if need == "anyone" or (need in (None, "visitor") and credentials is None):
         return await handler(request)
-    if need in PAGES and credentials is None:
+    # pages are for people: by way of them a key could make itself another one
+    if need in PAGES and (credentials is None or credentials.kind != "token"):
         return _to_sign_in(request)
     if credentials is not None:
         request[CREDENTIALS] = credentials

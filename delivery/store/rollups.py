@@ -96,7 +96,7 @@ async def busiest(tx: Transaction, reach: Reach, window: Window, *, limit: int) 
     )
     query = select(most, endpoints.c.account_id, endpoints.c.url).join(endpoints, endpoints.c.id == most.c.endpoint_id)
     rows = await tx.execute(query.order_by(most.c.attempts.desc(), most.c.endpoint_id))
-    return [Share(row.endpoint_id, row.account_id, row.url, _counts(row._mapping)) for row in rows]  # noqa: SLF001 - so
+    return [Share(row.endpoint_id, row.account_id, row.url, _counts(row._mapping)) for row in rows]  # noqa: SLF001 - the documented way
 
 
 def _within(reach: Reach, window: Window) -> list[ColumnElement[bool]]:

@@ -38,6 +38,13 @@ class Event(Shape):
     matches: Sequence[Match]
 
 
+class EventInFull(Event):
+    """An event with the bytes that are sent, as text, and the trace that it belongs to (W3C ``traceparent``)."""
+
+    body: str
+    traceparent: str | None
+
+
 class Events(Listing[Event]):
     """A page of events."""
 
@@ -59,14 +66,15 @@ async def browse(call: Call[EventQuery]) -> Events:
     return Events(items=shapes, next=page.next)
 
 
-async def find(call: Call[None]) -> Event:
+async def find(call: Call[None]) -> EventInFull:
     """Show one event."""
     async with call.runtime.store.reading() as tx:
         found = await events.find(tx, call.reach, call.id)
         if found is None:
             raise NotFound("event")
         [shape] = await _in_full(tx, call.reach, [found])
-    return shape
+    event, _ = found
+    return EventInFull(**dict(shape), body=event.body.decode(), traceparent=event.traceparent)
 
 
 async def _in_full(tx: Transaction, reach: Reach, found: Sequence[tuple[model.Event, PassedOver]]) -> list[Event]:

@@ -17,9 +17,9 @@ class StatsQuery(Query):
 
     bucket: Grain = Field("hour", description=f"an answer has at most {MOST_BUCKETS} of them")
     from_: AskedMoment | None = Field(
-        None, alias="from", description="by default an hour (minutes), a day (hours) or 30 days (days) before the end"
+        None, alias="from", description="by default an hour (of minutes), a day (of hours) or 30 days before the end"
     )
-    to: AskedMoment | None = Field(None, description="by default now")
+    to: AskedMoment | None = Field(None, description="by default the end of the bucket of this moment")
     webhook_id: Word | None = None
     event: Word | None = None
 

@@ -2,8 +2,9 @@
 
 from service.api.calls import Route
 from service.api.deliveries import DeliveryQuery
+from service.api.events import EventQuery
 from service.api.shapes import PageQuery
-from service.dashboard import deliveries, files, home, replays, sign_in
+from service.dashboard import catalogue, deliveries, events, files, home, keys, replays, sign_in, webhooks
 
 _HTML = "text/html"
 _STREAM = "text/event-stream"
@@ -25,11 +26,36 @@ DASHBOARD = (
     Route("POST", "/deliveries/{id}/retry", deliveries.retry, "page", "One attempt now", media=_HTML),
     Route("POST", "/deliveries/{id}/cancel", deliveries.cancel, "page", "No further attempts", media=_HTML),
 
+    Route("GET", "/webhooks", webhooks.browse, "page", "All webhooks", webhooks.ListQuery, media=_HTML),
+    Route("GET", "/webhooks/new", webhooks.new, "page", "The form of a new one", media=_HTML),
+    Route("POST", "/webhooks", webhooks.create, "page", "Register one", media=_HTML),
+    Route("GET", "/webhooks/{id}", webhooks.find, "page", "One webhook", webhooks.Said, media=_HTML),
+    Route("GET", "/webhooks/{id}/edit", webhooks.edit, "page", "The form, as it is", media=_HTML),
+    Route("POST", "/webhooks/{id}", webhooks.change, "page", "Change it", media=_HTML),
+    Route("POST", "/webhooks/{id}/pause", webhooks.pause, "page", "Send it nothing", media=_HTML),
+    Route("POST", "/webhooks/{id}/resume", webhooks.resume, "page", "Send to it again", media=_HTML),
+    Route("POST", "/webhooks/{id}/test", webhooks.test, "page", "Send a signed sample", media=_HTML),
+    Route("POST", "/webhooks/{id}/rotate", webhooks.rotate, "page", "Another secret", media=_HTML),
+    Route("POST", "/webhooks/{id}/delete", webhooks.remove, "page", "Delete it", media=_HTML),
+
+    Route("GET", "/keys", keys.browse, "page", "All API keys", keys.ListQuery, media=_HTML),
+    Route("POST", "/keys", keys.create, "page", "Make a key", media=_HTML),
+    Route("POST", "/keys/{id}/revoke", keys.revoke, "page", "Revoke it", media=_HTML),
+
     Route("GET", "/replays", replays.browse, "page", "All replays", PageQuery, media=_HTML),
     Route("GET", "/replays/new", replays.plan, "page", "Count what a filter finds", DeliveryQuery, media=_HTML),
     Route("POST", "/replays", replays.start, "page", "Begin to send it again", media=_HTML),
     Route("GET", "/replays/{id}", replays.find, "page", "How far one is", media=_HTML),
     Route("GET", "/replays/{id}/live", replays.watch, "page", "How far it is, live", media=_STREAM),
     Route("POST", "/replays/{id}/stop", replays.stop, "page", "Send no more of it", media=_HTML),
+
+    Route("GET", "/events", events.browse, "page", "What came in", EventQuery, media=_HTML),
+    Route("GET", "/events/live", events.watch, "page", "What comes in, live", EventQuery, media=_STREAM),
+    Route("GET", "/events/{id}", events.find, "page", "One event", media=_HTML),
+    Route("GET", "/events/{id}/live", events.watch_one, "page", "One event, live", media=_STREAM),
+
+    Route("GET", "/catalogue", catalogue.browse, "page", "All types of event", media=_HTML),
+    Route("GET", "/catalogue/{type}", catalogue.find, "page", "One type, its fields and a sample", media=_HTML),
+    Route("POST", "/catalogue/{type}", catalogue.send, "page", "Publish a sample", media=_HTML),
 )
 # fmt: on

@@ -15,7 +15,6 @@ _TELLING = ("digest", "signature", "token", "secret", "password", "csrf", "hmac"
 #: What looks like it and is not: nobody from outside has a say in either side.
 _AMONG_OURSELVES = {
     "other != secret",  # one endpoint's own secrets
-    "tokens[row.id] == row.lease",  # a lease is a fencing token between processes
     "sealed_with(secret.sealed) == self._ring.newest",  # names of master keys
     "sealed_with(secret.sealed) != self._ring.newest",
 }

@@ -134,6 +134,7 @@ class House:
         await self.runtime.replays.run()
         await self.runtime.sweep.run()
         await self.quiet()
+        await self.runtime.statistics.fold()
 
     async def quiet(self) -> None:
         """Wait until everything that this process has in hand is sent and logged."""

@@ -29,8 +29,8 @@ def main() -> int:
 
 def _one(seed: int, *, aloud: bool) -> int:
     result = simulate(seed, print if aloud else None)
-    print(f"seed {seed}: {result.steps} steps, {result.virtual_s:.0f} s in {result.real_s:.2f} s")
-    print(f"story {result.digest[:16]}")
+    took = f"{result.virtual_s:.0f} s in {result.real_s:.2f} s of a core"
+    print(f"seed {seed}: {result.steps} steps, {took}, story {result.digest[:16]}")
     for violation in result.violations:
         print(f"  {violation}")
     return 1 if result.violations else 0
@@ -38,16 +38,22 @@ def _one(seed: int, *, aloud: bool) -> int:
 
 def _many(seeds: range, jobs: int) -> int:
     began = time.monotonic()
-    failed = done = 0
+    failed: list[int] = []
+    done = 0
+    worked = 0.0
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for result in pool.imap_unordered(simulate, seeds, chunksize=5):
             done += 1
+            worked += result.real_s
             if result.violations:
-                failed += 1
+                failed.append(result.seed)
                 _tell(result)
             if done % 100 == 0 or done == len(seeds):
                 passed = time.monotonic() - began
-                print(f"{done} seeds, {failed} failed, {passed:.0f} s ({passed / done * 1000:.0f} ms each)", flush=True)
+                each = worked / done * 1000
+                print(f"{done} seeds, {len(failed)} failed, {passed:.0f} s ({each:.0f} ms of a core each)", flush=True)
+    for seed in sorted(failed):
+        print(f"replay: python -m tests.simulation --seed {seed} --trace")
     return 1 if failed else 0
 
 

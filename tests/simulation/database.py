@@ -39,6 +39,10 @@ CREATE TRIGGER watch_new_event AFTER INSERT ON events
   BEGIN INSERT INTO journal (noun, id) VALUES ('event', NEW.id); END;
 CREATE TRIGGER watch_attempt AFTER INSERT ON attempts
   BEGIN INSERT INTO journal (noun, id) VALUES ('attempt', NEW.id); END;
+CREATE TRIGGER watch_new_replay AFTER INSERT ON replays
+  BEGIN INSERT INTO journal (noun, id) VALUES ('replay', NEW.id); END;
+CREATE TRIGGER watch_replay AFTER UPDATE ON replays
+  BEGIN INSERT INTO journal (noun, id) VALUES ('replay', NEW.id); END;
 CREATE TRIGGER watch_letter AFTER INSERT ON dead_letters
   BEGIN INSERT INTO journal (noun, id) VALUES ('letter', NEW.id); END;
 """

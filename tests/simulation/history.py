@@ -28,6 +28,7 @@ _TABLES = {
     "event": "events",
     "attempt": "attempts",
     "letter": "dead_letters",
+    "replay": "replays",
 }
 
 Row = dict[str, Any]
@@ -60,6 +61,7 @@ class History:
         self.events: dict[str, list[Version]] = defaultdict(list)
         self.attempts: dict[str, list[Version]] = defaultdict(list)
         self.letters: dict[str, list[Version]] = defaultdict(list)
+        self.replays: dict[str, list[Version]] = defaultdict(list)
         self.calls: list[Call] = []
         self.most_places: dict[str, int] = defaultdict(int)
 
@@ -87,14 +89,34 @@ class History:
             "event": self.events,
             "attempt": self.attempts,
             "letter": self.letters,
+            "replay": self.replays,
         }
         return shelves[noun]
 
     @property
     def next_wake(self) -> datetime | None:
         """When the store wants attention next."""
-        (text,) = self._connection.execute("SELECT min(wake_at) FROM deliveries WHERE wake_at IS NOT NULL").fetchone()
-        return _moment(text)
+        return _moment(self._ask("SELECT min(wake_at) FROM deliveries WHERE wake_at IS NOT NULL"))
+
+    @property
+    def stranded(self) -> bool:
+        """Whether something waits for an endpoint that is off or gone."""
+        off = "SELECT id FROM endpoints WHERE NOT active OR deleted_at IS NOT NULL"
+        waiting = f"SELECT 1 FROM deliveries WHERE wake_at IS NOT NULL AND lease IS NULL AND endpoint_id IN ({off})"
+        return bool(self._ask(f"SELECT EXISTS ({waiting})"))
+
+    @property
+    def replaying(self) -> bool:
+        """Whether a replay is under way."""
+        return bool(self._ask("SELECT EXISTS (SELECT 1 FROM replays WHERE finished_at IS NULL)"))
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no delivery wants attention and no replay is under way, now or later."""
+        return self.next_wake is None and not self.replaying
+
+    def _ask(self, query: str) -> Any:
+        return self._connection.execute(query).fetchone()[0]
 
     def attempts_of(self, delivery_id: str) -> list[Row]:
         """What the log says, in the order in which it was written."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from delivery.domain.catalogue import OPERATIONAL, TEST_TYPE
-from tests.simulation.history import Row
+from tests.simulation.history import Row, Version
 from tests.simulation.publishers import BAD, submission_of
 
 if TYPE_CHECKING:
@@ -50,26 +50,32 @@ def no_second_delivery(world: "World") -> Iterator[str]:
 
 
 def fanned_out(world: "World") -> Iterator[str]:
-    """The commit that makes an event makes a delivery for each endpoint that wanted it at that moment."""
+    """The commit that makes an event makes a delivery for each endpoint that wanted it at that moment.
+
+    Where the same commit switches an endpoint off, as with the notice that tells of it, both are right.
+    """
     for versions in world.history.events.values():
         event = versions[0]
         if event["type"] == TEST_TYPE:
             continue
-        wanted = {row["id"] for row in _endpoints_before(world, event.commit) if _wants(row, event.row)}
+        before, after = (_wanting(world, event, commit) for commit in (event.commit - 1, event.commit))
         made = {
             delivery[0]["endpoint_id"]
             for delivery in world.history.deliveries.values()
             if delivery[0]["event_id"] == event["id"] and delivery[0].commit == event.commit
         }
-        if wanted != made:
-            yield f"{event['id']} was wanted by {sorted(wanted)} and made for {sorted(made)}"
+        if not before & after <= made <= before | after:
+            yield f"{event['id']} was wanted by {sorted(before & after)} and made for {sorted(made)}"
 
 
-def _endpoints_before(world: "World", commit: int) -> Iterator[Row]:
+def _wanting(world: "World", event: Version, commit: int) -> set[str]:
+    """The endpoints that want an event, as they were after a commit."""
+    found = set()
     for versions in world.history.endpoints.values():
-        before = [version for version in versions if version.commit < commit]
-        if before:
-            yield before[-1].row
+        so_far = [version for version in versions if version.commit <= commit]
+        if so_far and _wants(so_far[-1].row, event.row):
+            found.add(so_far[-1]["id"])
+    return found
 
 
 def _wants(endpoint: Row, event: Mapping[str, Any]) -> bool:

@@ -130,6 +130,7 @@ class VirtualLoop(base_events.BaseEventLoop):
     def bury(self, life: Life) -> None:
         """Let the tasks of a stilled life come to their ends, after everything was looked at: by being cancelled."""
         life.stilled = False
+        life.steps_left = life.points_left = None
         self._ready.extend(life.left_over)
         life.left_over.clear()
         for task in life.tasks:

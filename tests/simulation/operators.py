@@ -10,6 +10,7 @@ from delivery.domain.errors import HooklineError
 from delivery.domain.model import AccountId
 from delivery.domain.sealing import KeyRing
 from delivery.registry import Wishes
+from delivery.store.log import DeliveryFilter
 from delivery.store.reach import Reach
 from service.api import deliveries, webhooks
 from service.api.calls import PRINCIPAL, Handler
@@ -17,7 +18,7 @@ from service.api.calls import Call as ApiCall
 from tests.simulation.history import Row
 from tests.simulation.process import MASTER_KEYS, Process
 from tests.simulation.receivers import Receiver
-from tests.simulation.scenario import Action
+from tests.simulation.scenario import ACCOUNTS, Action, Subscription
 from tests.simulation.wire import Call
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Operators:
     async def subscribe(self) -> None:
         """Register what is there from the beginning."""
         for wanted in self._world.scenario.subscriptions:
-            await self._add(wanted.account, wanted.mood, wanted.events, wanted.schedule)
+            await self._add(wanted)
 
     async def work(self) -> None:
         """Do what the scenario has for them."""
@@ -65,7 +66,9 @@ class Operators:
     async def _later(self, at: float, action: Action) -> None:
         await asyncio.sleep(at)
         if action == "add":
-            await self._add(self._luck.choice(("acc_1", "acc_2")), "well", ("*",), None)
+            await self._add(Subscription(self._luck.choice(ACCOUNTS), "well", ("*",), None))
+        elif action == "replay":
+            await self._replay()
         elif action in ("retry", "cancel"):
             await self._about_delivery(action)
         else:
@@ -73,7 +76,10 @@ class Operators:
 
     def knows_valid_secret(self, receiver: Receiver, call: Call) -> bool:
         """Whether the one secret that a receiver knows is among those that the endpoint has now."""
-        versions = self._world.history.endpoints[self._world.history.deliveries[call.delivery_id][0]["endpoint_id"]]
+        delivery = self._world.history.deliveries.get(call.delivery_id)
+        if delivery is None:
+            return False
+        versions = self._world.history.endpoints[delivery[0]["endpoint_id"]]
         return any(
             _RING.open(secret["sealed"], owner=versions[-1]["id"]) == receiver.secret
             for secret in versions[-1]["secrets"]
@@ -84,11 +90,22 @@ class Operators:
         self._secrets += 1
         return _SECRET.format(self._secrets)
 
-    async def _add(self, account: str, mood: Any, events: tuple[str, ...], schedule: tuple[int, ...] | None) -> None:
+    async def _add(self, wanted: Subscription) -> None:
         secret = self._new_secret()
-        receiver = self._world.new_home(mood, secret)
-        wishes = Wishes(url=receiver.url, events=events, retry_schedule=schedule)
-        await self._insist(lambda runtime: runtime.registry.register(AccountId(account), wishes, secret))
+        receiver = self._world.new_home(wanted.mood, secret)
+        wishes = Wishes(
+            url=receiver.url,
+            events=wanted.events,
+            retry_schedule=wanted.schedule,
+            rate_limit=wanted.rate_limit,
+        )
+        await self._insist(lambda runtime: runtime.registry.register(AccountId(wanted.account), wishes, secret))
+
+    async def _replay(self) -> None:
+        """Send once more what failed, or everything."""
+        which = DeliveryFilter(status=self._luck.choice(("failed", "delivered", None)))
+        reach = Reach(AccountId(self._luck.choice(ACCOUNTS)))
+        await self._insist(lambda runtime: runtime.replays.start(reach, which, by="an operator"))
 
     async def _about_delivery(self, action: Action) -> None:
         rows = [versions[-1].row for versions in self._world.history.deliveries.values()]

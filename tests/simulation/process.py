@@ -42,14 +42,14 @@ class Calm:
     """Knows whether a clock job could find anything to do: most of eleven hours nothing happens at all."""
 
     def __init__(self) -> None:
-        self.commits = 0
         self.next_wake: datetime | None = None
+        self.stranded = False
+        self.replaying = False
         self._stirred = asyncio.Event()
 
-    def stir(self, next_wake: datetime | None) -> None:
-        """Note a commit, and when the store wants attention next."""
-        self.commits += 1
-        self.next_wake = next_wake
+    def stir(self, next_wake: datetime | None, *, stranded: bool, replaying: bool) -> None:
+        """Note a commit, and what there is to do since."""
+        self.next_wake, self.stranded, self.replaying = next_wake, stranded, replaying
         self._stirred.set()
         self._stirred = asyncio.Event()
 
@@ -93,6 +93,11 @@ class Process:
         """Whether it can be asked anything."""
         return self.runtime is not None and not self.over.done() and not self._stopping.is_set()
 
+    @property
+    def places(self) -> int:
+        """Places that are taken in its memory."""
+        return self.runtime.courier._lanes.places if self.runtime is not None else 0
+
     def start(self, door: Door, on_call: Callable[[Call], None], calm: Calm) -> None:
         """Start it."""
         around = Surroundings(self.watch, self.luck, self.luck.randbytes)
@@ -130,8 +135,8 @@ class Process:
         asked = self._begin(_awaited(work, runtime))
         await asyncio.wait((asked, self.over), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         if not asked.done():
-            if not self.over.done():
-                asked.cancel()
+            # as with a client that hangs up: what it asked for goes on, and nobody hears how it ended
+            asked.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             raise GoneError
         if asked.cancelled():
             raise GoneError
@@ -166,21 +171,22 @@ class Process:
     async def _tick(self, job: Job, calm: Calm) -> None:
         run = _guarded(job, self._jobs_at_work)
         while not self._stopping.is_set():
-            seen = calm.commits
-            await run()
             await asyncio.sleep(job.every_s)
-            await calm.until(partial(self._worthwhile, job, calm, seen), self.watch)
+            await calm.until(partial(self._worthwhile, job, calm), self.watch)
+            await run()
 
-    def _worthwhile(self, job: Job, calm: Calm, seen: int) -> bool:
-        """Whether a job could find something to do. Of a job that is new here, any change is thought to concern it."""
+    def _worthwhile(self, job: Job, calm: Calm) -> bool:
+        """Whether a job could find something to do."""
         match job.name:
             case "sweep":
                 return calm.next_wake is not None and calm.next_wake <= self.watch.now()
             case "renew leases":
-                return self.runtime is not None and self.runtime.courier._lanes.places > 0
-            case "measure backlog" | "note key use" | "disable failing" | "prune" | "prune statistics":
-                return False
-        return calm.commits != seen
+                return self.places > 0
+            case "cancel stranded":
+                return calm.stranded
+            case "replay":
+                return calm.replaying
+        return False
 
     async def _end_jobs(self, ticking: "list[asyncio.Task[None]]") -> None:
         """As ``service.jobs.ticking`` does: who is at work may finish, within the grace period."""

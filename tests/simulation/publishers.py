@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 from typing import TYPE_CHECKING, Any
 
 from consumers.families import EVENTS
@@ -57,9 +58,14 @@ class Publishers:
         if one.route == "bus" and not self._world.scenario.memory_bus:
             self._world.broker.enqueue(EVENTS, _item(message_of(one)))
         else:
-            while not await self._tried(one):
-                await asyncio.sleep(self._world.luck.choice((0.1, 1.0, 10.0)))
+            await self._insist(one)
         self.handed_over.append(one)
+
+    async def _insist(self, one: Publication) -> None:
+        taken = await self._tried(one)
+        while not taken:
+            await asyncio.sleep(self._world.luck.choice((0.3, 2.0, 10.0)))
+            taken = await self._tried(one)
 
     async def _tried(self, one: Publication) -> bool:
         process = await self._world.some_process()
@@ -107,6 +113,4 @@ def _item(message: Message) -> Item:
 
 
 def _identity_of(item: Item) -> str:
-    import json
-
     return identity(json.loads(item.body), item.message_id)

@@ -51,29 +51,26 @@ class Receiver:
     def _in_mood(self) -> Iterator[Reply | None]:
         """Answer for ever."""
         match self.mood:
-            case "well":
-                pass
-            case "slow":
-                while True:
-                    yield Reply(200, self._luck.uniform(0.5, 9.5))
             case "failing" | "hanging" | "rough" | "overloaded":
-                for _ in range(self._bad):
-                    yield self._badly()
-            case "flapping":
-                while True:
-                    yield self._quick(500 if int(self._now / self._period) % 2 else 200)
+                yield from (self._badly() for _ in range(self._bad))
             case "gone":
-                for _ in range(self._bad):
-                    yield self._quick(200)
+                yield from (self._quick(200) for _ in range(self._bad))
                 yield self._quick(410)
-            case "broken":
-                while True:
-                    yield self._quick(500)
-            case "mistrusting":
-                while True:
-                    yield self._quick(401)
         while True:
-            yield self._quick(200)
+            yield self._for_good()
+
+    def _for_good(self) -> Reply:
+        """Answer as ever."""
+        match self.mood:
+            case "slow":
+                return Reply(200, self._luck.uniform(0.5, 9.5))
+            case "flapping":
+                return self._quick(500 if int(self._now / self._period) % 2 else 200)
+            case "broken":
+                return self._quick(500)
+            case "mistrusting":
+                return self._quick(401)
+        return self._quick(200)
 
     def _badly(self) -> Reply | None:
         match self.mood:

@@ -14,8 +14,9 @@ from random import Random
 
 from tests.simulation.database import make_template
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.scenario import ACCOUNTS, Scenario, draw
+from tests.simulation.scenario import ACCOUNTS, Scenario
 from tests.simulation.story import Story
+from tests.simulation.themes import draw
 from tests.simulation.verdict import Violation, judge
 from tests.simulation.world import World
 
@@ -57,12 +58,13 @@ def simulate(seed: int, aloud: Callable[[str], object] | None = None) -> Result:
 
 async def _run(path: Path, scenario: Scenario, story: Story) -> tuple[Violation, ...]:
     world = World(scenario, path, story)
-    try:
-        await world.run()
-        world.history.close()
-        return tuple(judge(world))
-    finally:
-        await world.bury()
+    with world.staged():
+        try:
+            await world.run()
+            world.history.close()
+            return tuple(judge(world))
+        finally:
+            await world.bury()
 
 
 @cache

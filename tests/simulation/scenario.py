@@ -18,7 +18,7 @@ SHORT = (5, 10, 20, 40, 80)
 HEALTHY_SKEW_S = 0.4
 
 Route = Literal["api", "bus"]
-Action = Literal["retry", "cancel", "test", "rotate", "disable", "enable", "delete", "move", "add"]
+Action = Literal["retry", "cancel", "replay", "test", "rotate", "disable", "enable", "delete", "move", "add"]
 Blow = Literal["crash at a step", "crash at a point", "stop", "cut", "broker down", "clock"]
 
 _MOODS: tuple[Mood, ...] = get_args(Mood)
@@ -34,6 +34,7 @@ class Subscription:
     mood: Mood
     events: tuple[str, ...]
     schedule: tuple[int, ...] | None
+    rate_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Scenario:
 
 
 def draw(seed: int) -> Scenario:
-    """Make the scenario of a seed."""
+    """Make a scenario of whatever comes."""
     luck = Random(f"scenario {seed}")
     calm = luck.random() < 0.2
     healthy = calm or luck.random() < 0.75
@@ -139,14 +140,16 @@ def _skew(luck: Random, *, healthy: bool) -> float:
 
 
 def _subscription(luck: Random) -> Subscription:
-    events = luck.choice((("*",), ("*",), ("annotation.*", "batch.*"), ("annotation.completed",)))
+    told = ("*", "webhook.disabled", "delivery.failed")
+    events = luck.choice((("*",), ("*",), told, ("annotation.*", "batch.*"), ("annotation.completed",)))
     schedule = luck.choice((None, None, None, (3, 3), ()))
-    return Subscription(luck.choice(ACCOUNTS), luck.choice(("well", *_MOODS)), events, schedule)
+    rate_limit = luck.choice((None, None, None, 1, 2))
+    return Subscription(luck.choice(ACCOUNTS), luck.choice(("well", *_MOODS)), events, schedule, rate_limit)
 
 
 def _publications(luck: Random, span: float) -> list[Publication]:
     made: list[Publication] = []
-    for number in range(luck.choice((1, 3, 8, 16))):
+    for number in range(luck.choice((1, 3, 8, 14))):
         name = f"msg-{number}" if luck.random() < 0.6 else None
         route: Route = luck.choice(("api", "bus"))
         first = Publication(

@@ -1,4 +1,4 @@
-"""What happens in a run, line by line: to understand a failure, and to tell whether two runs differ."""
+"""What happens in a run, line by line: for people who look for a fault, and to tell whether two runs differ."""
 
 import asyncio
 import hashlib

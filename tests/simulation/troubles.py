@@ -52,7 +52,7 @@ class Troubles:
     long_s: float = 20.0
     outages: tuple[Outage, ...] = ()
     tell: Callable[[Life, str], None] = field(default=lambda _life, _what: None)
-    met: int = 0
+    last_met: float = -1.0
 
     async def pass_through(
         self, step: Step, life: Life, *, lose: Callable[[], None] = lambda: None
@@ -65,7 +65,7 @@ class Troubles:
         if now >= self.calm_from or self.luck.random() >= self.share:
             return life.point
         way = self.luck.choice(self.ways)
-        self.met += 1
+        self.last_met = now
         self.tell(life, f"store {step}: {way}")
         return await self._meet(way, life, lose)
 
@@ -74,7 +74,7 @@ class Troubles:
             if outage.start <= now < outage.end and (
                 not outage.victims or life.name.partition("-")[0] in outage.victims
             ):
-                self.met += 1
+                self.last_met = now
                 _fail(outage.how)
 
     async def _meet(self, way: Way, life: Life, lose: Callable[[], None]) -> Callable[[], Awaitable[None]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.simulation import kept, sent, states, timing
+from tests.simulation import gated, kept, sent, states, timing
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -26,11 +26,17 @@ INVARIANTS: dict[str, Invariant] = {
     "a lease is respected": states.leases_respected,
     "the row counts what was made": states.counts_agree,
     "the wire shows what the log says": sent.wire_is_log,
+    "what is sent was committed": sent.was_committed,
+    "a crash repeats one attempt at the most": sent.repeated_by_a_crash,
     "who sends has the lease": sent.by_the_holder,
     "sent to where the endpoint is, signed with its secret": sent.to_its_own,
+    "the newest secret comes first": sent.newest_secret_first,
     "never twice at a time": sent.no_overlap,
+    "a rate limit holds over all processes": gated.rates_hold,
+    "an open circuit lets one out at a time": gated.one_probe_at_a_time,
     "limits hold": sent.within_limits,
     "memory is bounded": sent.within_places,
+    "places are given back": sent.places_given_back,
     "never before its time": timing.never_early,
     "planned as promised": timing.planned_as_promised,
     "not late when nothing is broken": timing.not_late,

@@ -26,7 +26,7 @@ from tests.simulation.wire import Call, Reply
 #: Nothing takes longer than this: the real schedule is eleven hours.
 _MOST_S = 4 * 24 * 3600.0
 
-#: How long everything is watched after nothing seems to be left to do.
+#: For so long nothing must have happened before everything counts as done.
 _AFTERMATH_S = 90.0
 
 
@@ -60,7 +60,7 @@ class World:
         self.publishers = Publishers(self)
         self.operators = Operators(self)
         self.jumped = False
-        self._changed = asyncio.Event()
+        self.held_at_rest: dict[str, int] = {}
         self._homes = 0
 
     # -- processes -----------------------------------------------------------------------------------------------------
@@ -94,8 +94,10 @@ class World:
 
     async def some_process(self) -> Process:
         """Wait for a process that can be asked, and choose one."""
-        while not (able := [process for process in self.slots if process.serving]):
-            await asyncio.sleep(0.5)
+        able: list[Process] = []
+        while not able:
+            await asyncio.sleep(self.luck.random() * 0.2)
+            able = [process for process in self.slots if process.serving]
         return self.luck.choice(able)
 
     def _on_death(self, process: Process) -> None:
@@ -113,11 +115,9 @@ class World:
         for noun, version in seen:
             self.story.tell(life.name, f"commits {_told(noun, version)}")
         for one in self.slots:
-            if one.runtime is not None:
-                places = one.runtime.courier._lanes.places
-                self.history.most_places[one.name] = max(places, self.history.most_places[one.name])
-        self.calm.stir(self.history.next_wake)
-        self._changed.set()
+            self.history.most_places[one.name] = max(one.places, self.history.most_places[one.name])
+        history = self.history
+        self.calm.stir(history.next_wake, stranded=history.stranded, replaying=history.replaying)
 
     def _on_call(self, call: Call) -> None:
         self.history.calls.append(call)
@@ -126,7 +126,6 @@ class World:
     def _on_ack(self, item: Item) -> None:
         safe = self.publishers.is_safe(item)
         self.acknowledged.append((item, safe))
-        self._changed.set()
 
     def _door(self, call: Call) -> Reply | None:
         now = asyncio.get_running_loop().time()
@@ -147,20 +146,18 @@ class World:
 
     async def run(self) -> None:
         """Let everything happen."""
-        with self._staged():
-            for slot in range(self.scenario.processes):
-                self.start(slot)
-            async with asyncio.TaskGroup() as group:
-                await self.operators.subscribe()
-                group.create_task(self.publishers.publish())
-                group.create_task(self.operators.work())
-                group.create_task(suffer(self))
-            self.story.tell("world", "nothing more is done to it")
-            await self._until_quiet()
-            await asyncio.sleep(_AFTERMATH_S)
-            for process in self.slots:
-                process.stop()
-            await asyncio.wait({process.over for process in self.slots}, timeout=600)
+        for slot in range(self.scenario.processes):
+            self.start(slot)
+        async with asyncio.TaskGroup() as group:
+            await self.operators.subscribe()
+            group.create_task(self.publishers.publish())
+            group.create_task(self.operators.work())
+            group.create_task(suffer(self))
+        self.story.tell("world", "nothing more is done to it")
+        await self._until_quiet()
+        for process in self.slots:
+            process.stop()
+        await asyncio.wait({process.over for process in self.slots}, timeout=600)
 
     async def bury(self) -> None:
         """Take away what is left, without anybody looking."""
@@ -173,21 +170,21 @@ class World:
             await process.bury()
 
     async def _until_quiet(self) -> None:
-        """Wait until nothing is due, now or ever, and the broker has nothing left; or for so long that it is stuck."""
+        """Wait until nothing is left to do, and nothing comes of that either; or for so long that it is stuck."""
         loop = asyncio.get_running_loop()
-        while loop.time() < _MOST_S and not self._quiet():
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(_MOST_S - loop.time()):
-                    await self._changed.wait()
-            except TimeoutError:  # whoever looks at the end of it will say what is stuck
+        while loop.time() < _MOST_S:
+            commits = self.history.commits
+            await asyncio.sleep(_AFTERMATH_S)
+            if self._quiet() and commits == self.history.commits:
+                self.held_at_rest = {one.name: one.places for one in self.slots if one.serving}
                 return
 
     def _quiet(self) -> bool:
-        return self.history.next_wake is None and self.broker.empty and self.publishers.heard_all
+        """Whether nothing is due, now or ever, and the broker and the publishers have nothing left."""
+        return self.history.at_rest and self.broker.empty and self.publishers.heard_all
 
     @contextmanager
-    def _staged(self) -> Iterator[None]:
+    def staged(self) -> Iterator[None]:
         """Put the simulation where the machine's parts are."""
         loop = asyncio.get_running_loop()
         with (
