@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# the servers, and the programs that the documents' own commands use
-PACKAGES := rabbitmq-server postgresql chromium fonts-dejavu-core curl openssl libfaketime
+# the servers, the browser (libatomic1 is for what drives it), and the programs that the documents' own commands use
+PACKAGES := rabbitmq-server postgresql chromium fonts-dejavu-core libatomic1 curl openssl libfaketime
 WORKERS ?= 4
 SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
