@@ -22,7 +22,7 @@ from delivery.places import Limits, Terms
 from delivery.ports import Destinations, Surroundings
 from delivery.store import deliveries
 from delivery.store.engine import Store, is_database_fault
-from delivery.telemetry import IN_HAND, warn
+from delivery.telemetry import IN_HAND, tell, warn
 
 _OVERLOADED = frozenset({429, 502, 504})
 
@@ -69,7 +69,9 @@ class Courier:
             yield self
         finally:
             self._open = False
-            await self._release(self._lanes.empty(), float(grace_s))
+            waiting = self._lanes.empty()
+            tell("courier.stopping", waiting=len(waiting), on_the_way=len(self._tasks))
+            await self._release(waiting, float(grace_s))
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=float(grace_s))
             await self._release(self._lanes.empty(), float(grace_s))  # what came back meanwhile because it had to wait

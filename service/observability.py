@@ -65,6 +65,8 @@ def set_up_logging(settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    # a tick that finds its job still at work is passed over, and the next one comes: nothing to warn of
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
 
 def _shared() -> list[Processor]:

@@ -75,11 +75,15 @@ def admit(
 
 
 def _busy_until(gate: Gate, asker: DeliveryId, now: datetime, longest: timedelta) -> datetime | None:
-    """When the probe that is out must be over; None: there is none. A clock that went back makes none last longer."""
+    """When the probe that is out must be over; None: there is none.
+
+    The process that let it out may be ahead by as much as one can take; what lies further ahead was written before
+    a clock went back, and must not keep the circuit shut.
+    """
     until = gate.probe_until
     if until is None or gate.probe == asker:
         return None
-    return until if now < until <= now + longest else None
+    return until if now < until <= now + 2 * longest else None
 
 
 def slot(rate: int | None, free_at: datetime | None, now: datetime) -> tuple[bool, datetime]:

@@ -85,6 +85,13 @@ def test_a_clock_that_went_back_makes_no_probe_last_longer() -> None:
     assert answer is None
 
 
+@given(st.floats(0, LONGEST.total_seconds()))
+def test_a_process_whose_clock_is_behind_sees_the_probe_of_another(behind_s: float) -> None:
+    gate, _ = asks(Gate(), tried, 1, NOON)
+    _, answer = asks(gate, tried, 2, NOON - timedelta(seconds=behind_s))
+    assert answer is not None
+
+
 def test_an_open_circuit_keeps_its_rate_limit() -> None:
     both = replace(tried, rate_limit=1)
     gate, answer = asks(Gate(), both, 1, NOON)

@@ -180,7 +180,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_loses_nothing(program: Pro
         await until(lambda: len(receiver.calls) == 16)  # as many as go to one endpoint at a time
 
         service.process.send_signal(signal.SIGTERM)
-        await until(lambda: bool(service.told("service.stopping")))
+        await until(lambda: bool(service.told("courier.stopping")))
         receiver.door.set()
         assert await service.end(0) == 0
         in_flight = len(receiver.calls)
