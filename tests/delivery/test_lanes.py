@@ -319,6 +319,10 @@ def test_whoever_turns_slow_keeps_no_more_than_the_slow_ones_may() -> None:
     assert lanes.places == before - len(surplus)
 
 
+def test_a_test_call_that_hangs_has_no_lane_to_slow_down() -> None:
+    assert Lanes(Limits()).hangs(parcel_for("wh_a")) == []
+
+
 def test_whoever_was_slow_and_is_quick_again_is_treated_like_the_others() -> None:
     lanes = Lanes(Limits(parallel=4, per_endpoint=4))
     known(lanes, "wh", 2 * SLOW_S)
