@@ -5,10 +5,10 @@ taken: its row stays in the store, due, and memory stays bounded.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import SupportsFloat, assert_never
+from typing import Any, SupportsFloat, assert_never
 
 from delivery.carriage import Carriage, SecretsNow
 from delivery.departures import Cleared, Decision, Grounded, Held, Lapsed
@@ -23,6 +23,7 @@ from delivery.ports import Destinations, Surroundings
 from delivery.store import deliveries
 from delivery.store.engine import Store, is_database_fault
 from delivery.telemetry import IN_HAND, tell, warn
+from delivery.tempo import SLOW_S
 
 _OVERLOADED = frozenset({429, 502, 504})
 
@@ -151,10 +152,13 @@ class Courier:
 
     def _start_what_may_start(self) -> None:
         while self._open and (parcel := self._lanes.next()) is not None:
-            task = asyncio.create_task(self._carry(parcel))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._own(self._carry(parcel))
         IN_HAND.set(self._lanes.places)
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, parcel: Parcel) -> None:
         held = False
@@ -185,6 +189,23 @@ class Courier:
         finally:
             self._lanes.sent(parcel, took_s)
             self._start_what_may_start()
+
+    @contextmanager
+    def _watched(self, parcel: Parcel) -> Iterator[None]:
+        """While the block is open, a request is under way; when it has been for too long it makes room for others."""
+        alarm = asyncio.get_running_loop().call_later(SLOW_S, self._make_room, parcel)
+        try:
+            yield
+        finally:
+            alarm.cancel()
+
+    def _make_room(self, parcel: Parcel) -> None:
+        surplus = self._lanes.hangs(parcel)
+        if surplus:
+            self._lanes.turn_away(surplus)
+            self._own(self._release(surplus))
+        self._look_for_hunger()
+        self._start_what_may_start()
 
     async def _hold(self, parcel: Parcel, not_before: NotBefore) -> None:
         """Let the parcel's lane rest; what it need not keep in hand meanwhile goes back to the store."""
@@ -225,7 +246,8 @@ class Courier:
             case Cleared():
                 if not needs_gate(decision.endpoint):
                     self._lanes.free(parcel.endpoint_id)
-                entry = await self._carriage.carry(parcel, decision)
+                with self._watched(parcel):
+                    entry = await self._carriage.carry(parcel, decision)
                 self._heed(entry)
                 return entry
             case Held(until):

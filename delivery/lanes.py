@@ -4,42 +4,28 @@ Plain bookkeeping, without waiting and without time. A place is taken before a d
 and given back when the attempt is in the log. Whoever had to be turned away, and is no longer crowded, makes the house
 *hungry*: then there is something to fetch from the store again.
 
-Requests that hang must not take all there are. An endpoint is *quick* when its last request was over soon, *slow* when
-it took long, *new* before that; the slow ones together may have half of the requests at a time, the slow and the new
-ones three quarters, so that there is always room for those who have shown that they need little of it.
+Requests that hang must not take all there are: ``tempo.py`` has the shares, ``requests.py`` counts what is under way.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import ceil
-from typing import Literal
-
-from cachetools import LRUCache
 
 from delivery.domain.model import AccountId, EndpointId, Parcel
 from delivery.places import Holder, Limits, Places, Terms, holders
+from delivery.requests import Requests
+from delivery.tempo import SHARES, SLOW_S, Tempo, Tempos
 from delivery.turns import Turns
-
-Tempo = Literal["slow", "new", "quick"]
-
-#: A request that took longer than this is slow, in seconds.
-SLOW_S = 1.0
-
-#: The share of all requests at a time that endpoints of a tempo may have, together with those before them.
-_SHARES: tuple[tuple[Tempo, float], ...] = (("slow", 0.5), ("new", 0.75), ("quick", 1.0))
-
-_REMEMBERED_ENDPOINTS = 16_384
 
 
 @dataclass(slots=True)
 class _Lane:
-    """The types of event take turns in ``waiting``. One that ``rests`` sends nothing."""
+    """The types of event take turns in ``waiting``. It has a ``turn`` among those of a tempo; if it ``rests``, none."""
 
     account_id: AccountId
     waiting: dict[str, deque[Parcel]] = field(default_factory=dict)
     sending: int = 0
-    has_turn: bool = False
+    turn: Tempo | None = None
     is_held: bool = False
     rests: bool = False
     abreast: int | None = None
@@ -56,6 +42,12 @@ class _Lane:
         queue = self.waiting.pop(parcel.event_type, deque())
         queue.appendleft(parcel)
         self.waiting = {parcel.event_type: queue} | self.waiting
+
+    def empty(self) -> list[Parcel]:
+        """Take out all that wait."""
+        parcels = [parcel for queue in self.waiting.values() for parcel in queue]
+        self.waiting.clear()
+        return parcels
 
     def next(self) -> Parcel:
         """Take the oldest of the type whose turn it is; the type then queues behind the others."""
@@ -82,12 +74,11 @@ class Lanes:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._places = Places(limits)
+        self._tempos = Tempos()
+        self._places = Places(limits, self._tempos)
+        self._requests = Requests(limits)
         self._lanes: dict[EndpointId, _Lane] = {}
-        self._turns: dict[Tempo, Turns] = {tempo: Turns() for tempo, _ in _SHARES}
-        self._sending: dict[Tempo, int] = dict.fromkeys(self._turns, 0)
-        self._tempos: LRUCache[EndpointId, Tempo] = LRUCache(_REMEMBERED_ENDPOINTS)
-        self._on_the_way: dict[tuple[str, str], Tempo] = {}
+        self._turns: dict[Tempo, Turns] = {tempo: Turns() for tempo in SHARES}
         self._turned_away: set[Holder] = set()
         self._paces: dict[EndpointId, int] = {}
 
@@ -99,7 +90,7 @@ class Lanes:
     @property
     def sending(self) -> int:
         """Requests under way."""
-        return sum(self._sending.values())
+        return self._requests.count
 
     # -- places --------------------------------------------------------------------------------------------------------
 
@@ -114,6 +105,7 @@ class Lanes:
         """Give a place back."""
         self._places.give_back(parcel)
         if not self._places.held_for(parcel.endpoint_id, parcel.account_id):
+            self._give_up_turn(parcel.endpoint_id)
             del self._lanes[parcel.endpoint_id]
             self._places.cap(parcel.endpoint_id, None)
 
@@ -128,57 +120,80 @@ class Lanes:
 
     def empty(self) -> list[Parcel]:
         """Take out everything that waits."""
-        waiting = [parcel for lane in self._lanes.values() for queue in lane.waiting.values() for parcel in queue]
-        for lane in self._lanes.values():
-            lane.waiting.clear()
-            lane.has_turn = False
+        waiting = [parcel for lane in self._lanes.values() for parcel in lane.empty()]
+        for endpoint_id in self._lanes:
+            self._give_up_turn(endpoint_id)
         for parcel in waiting:
             self.unbook(parcel)
-        for turns in self._turns.values():
-            turns.clear()
         return waiting
 
     # -- turns ---------------------------------------------------------------------------------------------------------
 
     def next(self) -> Parcel | None:
         """The parcel to send now, if one may be sent; follow with ``sent``, and ``done`` or ``hold``."""
-        for tempo in self._free_tempos():
-            while self._turns[tempo]:
-                endpoint_id = self._turns[tempo].next()
-                lane = self._lanes.get(endpoint_id)
-                if lane is not None:
-                    lane.has_turn = False
-                if lane is not None and self._may_send(endpoint_id, lane):  # it may have been slowed down meanwhile
-                    return self._go(endpoint_id, lane, tempo)
+        for tempo in self._requests.tempos():
+            endpoint_id = self._next_endpoint(tempo)
+            if endpoint_id is not None:
+                return self._go(endpoint_id, self._lanes[endpoint_id], tempo)
         return None
 
-    def _free_tempos(self) -> Sequence[Tempo]:
-        """The tempos that have requests left, the one with the fewest under way first."""
-        free: list[Tempo] = []
-        together = 0
-        for tempo, share in _SHARES:
-            together += self._sending[tempo]
-            if together >= ceil(self._limits.parallel * share):
-                free.clear()  # whoever counts among these must not add to them
-            else:
-                free.append(tempo)
-        return sorted(free, key=self._sending.__getitem__)
+    def _next_endpoint(self, tempo: Tempo) -> EndpointId | None:
+        """Take the turns of a tempo until one is of use: a lane may have been slowed down since it queued."""
+
+        def may(account_id: AccountId) -> bool:
+            return self._requests.may(account_id, tempo)
+
+        while (endpoint_id := self._turns[tempo].next(may)) is not None:
+            lane = self._lanes[endpoint_id]
+            lane.turn = None
+            if self._may_send(endpoint_id, lane):
+                return endpoint_id
+        return None
 
     def _go(self, endpoint_id: EndpointId, lane: _Lane, tempo: Tempo) -> Parcel:
         parcel = lane.next()
         lane.sending += 1
-        self._sending[tempo] += 1
-        self._on_the_way[parcel.delivery_id, parcel.lease] = tempo
+        self._requests.start(parcel, tempo)
         self._queue(endpoint_id)
         return parcel
+
+    def hangs(self, parcel: Parcel) -> list[Parcel]:
+        """The parcel's request has been under way for ``SLOW_S``: its endpoint is slow, before the request is over.
+
+        Return what waits for that endpoint and is too much to keep for a slow one.
+        """
+        lane = self._lanes.get(parcel.endpoint_id)
+        if lane is None or self._tempos.of(parcel.endpoint_id) == "slow":  # a test call need not have a lane
+            return []
+        self._learn(parcel, "slow")
+        surplus = []
+        for other in lane.empty():
+            self._places.give_back(other)
+            if self._places.take(other):
+                lane.put(other)
+            else:
+                surplus.append(other)
+        return surplus
 
     def sent(self, parcel: Parcel, took_s: float | None) -> None:
         """The parcel's request is over: the next one may go out. ``took_s`` is None where none was made."""
         self._lanes[parcel.endpoint_id].sending -= 1
-        self._sending[self._on_the_way.pop((parcel.delivery_id, parcel.lease))] -= 1
+        self._requests.end(parcel)
         if took_s is not None:
-            self._tempos[parcel.endpoint_id] = "slow" if took_s > SLOW_S else "quick"
+            self._learn(parcel, "slow" if took_s > SLOW_S else "quick")
         self._queue(parcel.endpoint_id)
+
+    def _learn(self, parcel: Parcel, tempo: Tempo) -> None:
+        """Remember an endpoint's tempo. What lies in the store for it is from now on turned away at that tempo."""
+        account_id, endpoint_id = parcel.account_id, parcel.endpoint_id
+        before = self._tempos.of(endpoint_id)
+        self._tempos.learn(account_id, endpoint_id, tempo)
+        if before == tempo:
+            return
+        if (account_id, before) in self._turned_away:
+            self._turned_away.add((account_id, tempo))
+        self._give_up_turn(endpoint_id)
+        self._queue(endpoint_id)
 
     def heed(self, endpoint_id: EndpointId, *, overloaded: bool) -> None:
         """Adapt the pace of an endpoint: half as many requests at a time when it is overloaded, else one more again."""
@@ -197,9 +212,15 @@ class Lanes:
 
     def _queue(self, endpoint_id: EndpointId) -> None:
         lane = self._lanes.get(endpoint_id)
-        if lane and not lane.has_turn and self._may_send(endpoint_id, lane):
-            lane.has_turn = True
-            self._turns[self._tempos.get(endpoint_id, "new")].add(lane.account_id, endpoint_id)
+        if lane and lane.turn is None and self._may_send(endpoint_id, lane):
+            lane.turn = self._tempos.of(endpoint_id)
+            self._turns[lane.turn].add(lane.account_id, endpoint_id)
+
+    def _give_up_turn(self, endpoint_id: EndpointId) -> None:
+        lane = self._lanes[endpoint_id]
+        if lane.turn is not None:
+            self._turns[lane.turn].remove(lane.account_id, endpoint_id)
+            lane.turn = None
 
     # -- gates ---------------------------------------------------------------------------------------------------------
 
@@ -239,7 +260,7 @@ class Lanes:
     def turn_away(self, parcels: Iterable[Parcel]) -> None:
         """Remember what lies in the store, committed, because there was no place for it."""
         for parcel in parcels:
-            names = holders(parcel)[1:]
+            names = holders(parcel, self._tempos.of(parcel.endpoint_id))[1:]
             self._turned_away.update([name for name in names if self._places.is_crowded(name)] or names)
 
     def terms(self) -> Terms:

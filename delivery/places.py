@@ -3,6 +3,8 @@
 An account may hold as many places as are free, no more (the dynamic threshold of Choudhury and Hahne, 1998): a single
 account takes half of them, two take a third each, and whoever comes next always finds room. The same goes for the types
 of event within an endpoint's share.
+
+It holds for each ``Tempo`` by itself: what an account's slow endpoints hold takes nothing from its quick ones.
 """
 
 from collections import Counter
@@ -10,8 +12,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from delivery.domain.model import EndpointId, Parcel
+from delivery.tempo import SHARES, Tempo, Tempos, left
 
-#: A holder: ``()`` is everybody, then an account, an endpoint of it, a type of event for that endpoint.
+#: A holder: ``()`` is everybody, then an account at a tempo, an endpoint of it, a type of event for that endpoint.
 Holder = tuple[str, ...]
 
 
@@ -35,9 +38,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Crowded:
-    """Who holds so much that nothing more is fetched for them. ``kinds`` are endpoints with a type of event."""
+    """Who holds so much that nothing more is fetched for them. ``kinds`` are endpoints with a type of event.
+
+    Of a crowded account only the endpoints are fetched for that are ``exempt``.
+    """
 
     accounts: Collection[str] = ()
+    exempt: Collection[str] = ()
     endpoints: Collection[str] = ()
     kinds: Collection[tuple[str, str]] = ()
 
@@ -51,24 +58,27 @@ class Terms:
     crowded: Crowded = Crowded()
 
 
-def holders(parcel: Parcel) -> tuple[Holder, Holder, Holder, Holder]:
+def holders(parcel: Parcel, tempo: Tempo) -> tuple[Holder, Holder, Holder, Holder]:
     """Everybody in whose name a parcel takes its place, the largest first."""
     account, endpoint = parcel.account_id, parcel.endpoint_id
-    return (), (account,), (account, endpoint), (account, endpoint, parcel.event_type)
+    return (), (account, tempo), (account, endpoint), (account, endpoint, parcel.event_type)
 
 
 class Places:
     """The places of one process. Plain counting."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, tempos: Tempos) -> None:
         self._limits = limits
+        self._tempos = tempos
         self._held: Counter[Holder] = Counter()
+        self._held_at: Counter[Tempo] = Counter()
+        self._taken: dict[tuple[str, str], Tempo] = {}
         self._caps: dict[EndpointId, int] = {}
 
     @property
     def taken(self) -> int:
         """Places taken, in all."""
-        return self._held[()]
+        return len(self._taken)
 
     @property
     def free(self) -> int:
@@ -77,15 +87,22 @@ class Places:
 
     def take(self, parcel: Parcel) -> bool:
         """Take a place for a parcel; False: there is none for it."""
-        names = holders(parcel)
+        tempo = self._tempos.of(parcel.endpoint_id)
+        names = holders(parcel, tempo)
         if any(self._held[name] >= self._bound(name) for name in names):
             return False
         self._held.update(names)
+        self._held_at[tempo] += 1
+        self._taken[parcel.delivery_id, parcel.lease] = tempo
         return True
 
     def give_back(self, parcel: Parcel) -> None:
-        """Give a parcel's place back."""
-        for name in holders(parcel):
+        """Give a parcel's place back, if it has one."""
+        tempo = self._taken.pop((parcel.delivery_id, parcel.lease), None)
+        if tempo is None:
+            return
+        self._held_at[tempo] -= 1
+        for name in holders(parcel, tempo):
             self._held[name] -= 1
             if not self._held[name]:
                 del self._held[name]
@@ -109,27 +126,46 @@ class Places:
         """What to take from the store now: no more than there are places for, whoever it turns out to be for."""
         if self.free == 0:
             return Terms(0, 0)
-        crowded = list(self.crowded())
         return Terms(
             limit=-(-self.free // 4),
             per_endpoint=max(1, self._limits.places_per_lane // 4),
-            crowded=Crowded(
-                accounts=[name[0] for name in crowded if len(name) == 1],
-                endpoints=[name[1] for name in crowded if len(name) == 2],  # noqa: PLR2004 - as ``Holder`` says
-                kinds=[(name[1], name[2]) for name in crowded if len(name) == 3],  # noqa: PLR2004 - the same
-            ),
+            crowded=self._all_crowded(),
         )
 
     def crowded(self) -> Iterator[Holder]:
         """Everybody who is crowded, the house as a whole left out."""
         return (name for name in self._held if name and self.is_crowded(name))
 
+    def _all_crowded(self) -> Crowded:
+        """Put who is crowded into terms that the store knows: it has not heard of tempos.
+
+        An account whose new endpoints are crowded is left out as a whole, but for those that are known not to be new.
+        """
+        pools: set[tuple[str, Tempo]] = set()
+        endpoints: list[str] = []
+        kinds: list[tuple[str, str]] = []
+        for name in self.crowded():
+            match name:
+                case (account, "slow" | "new" | "quick" as tempo):
+                    pools.add((account, tempo))
+                case (_, endpoint):
+                    endpoints.append(endpoint)
+                case (_, endpoint, kind):
+                    kinds.append((endpoint, kind))
+        accounts = [account for account, tempo in pools if tempo == "new"]
+        return Crowded(
+            accounts=accounts,
+            exempt=self._tempos.known({(account, tempo) for account in accounts for tempo in SHARES}),
+            endpoints=[*endpoints, *self._tempos.known(pools)],
+            kinds=kinds,
+        )
+
     def _bound(self, name: Holder) -> int:
         match name:
             case ():
                 return self._limits.places
-            case (_,):
-                return self.free
+            case (_, "slow" | "new" | "quick" as tempo):
+                return left(self._limits.places, self._held_at)[tempo]
             case (_, endpoint):
                 return self._cap(EndpointId(endpoint))
             case (account, endpoint, _):

@@ -72,7 +72,10 @@ class Sweep:
                 warn("sweep.failed", error=repr(error))
 
     async def _claim(self, *, fairly: bool) -> bool:
-        """Take some of what is due; False: that was all, or there is no room for more."""
+        """Take some of what is due; False: that was all, or there is no room for more.
+
+        Where there is none for the oldest, there may still be some for somebody else.
+        """
         terms = self._courier.terms()
         if terms.limit == 0:
             return False
@@ -85,7 +88,7 @@ class Sweep:
                 left = [parcel for parcel in parcels if parcel.delivery_id not in admitted]
                 if left:  # intake was quicker and took their places
                     await deliveries.release(tx, left, now)
-        return bool(admitted)
+        return bool(admitted) or (bool(parcels) and not fairly)
 
     async def renew(self) -> None:
         """Prolong the leases of what is in hand: who is sent must have time left for it, however long it waited."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, FromClause, Select, func, select, true
+from sqlalchemy import CTE, ColumnElement, FromClause, Select, func, or_, select, true
 
 from delivery.domain.catalogue import OPERATIONAL, PUBLISHED, TEST_TYPE
 from delivery.places import Crowded, Terms
@@ -55,7 +55,10 @@ def _wanted(tx: Transaction, rows: FromClause, crowded: Crowded, now: datetime) 
     kind = rows.c.endpoint_id + " " + rows.c.event_type
     return (
         rows.c.wake_at <= now,
-        rows.c.account_id.not_in(listed(tx, crowded.accounts)),
+        or_(
+            rows.c.account_id.not_in(listed(tx, crowded.accounts)),
+            rows.c.endpoint_id.in_(listed(tx, crowded.exempt)),
+        ),
         rows.c.endpoint_id.not_in(listed(tx, crowded.endpoints)),
         kind.not_in(listed(tx, [" ".join(pair) for pair in crowded.kinds])),
     )

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from delivery.domain.model import AccountId, EndpointId, Parcel
-from delivery.lanes import SLOW_S, Lanes
+from delivery.lanes import Lanes
 from delivery.places import Limits
+from delivery.tempo import SLOW_S
 from tests.support.samples import a_parcel, an_event
 
 ACCOUNTS = {"wh_a": "one", "wh_b": "one", "wh_c": "two", "wh_d": "two"}
@@ -85,7 +86,7 @@ class LanesAsTheyAreUsed(RuleBasedStateMachine):
     def send_the_next(self) -> None:
         parcel = self.lanes.next()
         if parcel is None:
-            idle = len(self.sending) < self.limits.parallel // 2 and any(self.may_send(name) for name in NAMES)
+            idle = len(self.sending) < self.limits.parallel // 4 and any(self.may_send(name) for name in NAMES)
             assert not idle, "something could be sent, and is not"
             return
         assert self.may_send(parcel.endpoint_id)
@@ -101,6 +102,13 @@ class LanesAsTheyAreUsed(RuleBasedStateMachine):
         parcel = self.sending.pop(data.draw(st.integers(0, len(self.sending) - 1)))
         self.sent.append(parcel)
         self.lanes.sent(parcel, took_s)
+
+    @precondition(lambda self: self.sending)
+    @rule(data=st.data())
+    def hang(self, data: st.DataObject) -> None:
+        parcel = data.draw(st.sampled_from(self.sending))
+        for other in self.lanes.hangs(parcel):
+            self.waiting[parcel.endpoint_id].remove(other)
 
     @precondition(lambda self: self.sending)
     @rule(data=st.data(), most=st.integers(1, 4), abreast=st.sampled_from([None, 1]))
@@ -263,6 +271,56 @@ def test_endpoints_of_which_nothing_is_known_leave_a_quarter_to_those_that_were_
     assert len(started(lanes)) == 48
     put(lanes, "quick")
     assert [parcel.endpoint_id for parcel in started(lanes)] == ["quick"]
+
+
+def flood(lanes: Lanes, count: int = 1000) -> list[Parcel]:
+    """Let an account send to so many new endpoints, each of which hangs; what was given back because of that."""
+    surplus = []
+    for number in range(count):
+        parcel = parcel_for(f"wh{number}", account="flood")
+        if lanes.book(parcel):
+            lanes.put(parcel)
+        surplus += [other for sent in started(lanes) for other in lanes.hangs(sent)]
+    return surplus
+
+
+def test_an_account_whose_requests_hang_leaves_room_for_another() -> None:
+    limits = Limits(parallel=16, per_endpoint=4)
+    lanes = Lanes(limits)
+    flood(lanes)
+    assert lanes.sending < limits.parallel // 2
+    put(lanes, "newcomer")
+    assert [parcel.endpoint_id for parcel in started(lanes)] == ["newcomer"]
+
+
+def test_of_an_account_whose_requests_hang_the_quick_ones_go_on() -> None:
+    lanes = Lanes(Limits(parallel=16, per_endpoint=4))
+    quick = parcel_for("quick", account="flood")
+    assert lanes.book(quick)
+    lanes.put(quick)
+    assert started(lanes) == [quick]
+    answered(lanes, quick, 0.1)
+    flood(lanes)
+    again = parcel_for("quick", account="flood")
+    assert lanes.book(again)
+    lanes.put(again)
+    assert started(lanes) == [again]
+
+
+def test_whoever_turns_slow_keeps_no_more_than_the_slow_ones_may() -> None:
+    lanes = Lanes(Limits(parallel=64, per_endpoint=4))
+    for number in range(1000):
+        parcel = parcel_for(f"wh{number % 20}", account="flood")
+        if lanes.book(parcel):
+            lanes.put(parcel)
+    before = lanes.places
+    surplus = [other for sent in started(lanes) for other in lanes.hangs(sent)]
+    assert surplus, "what is too much goes back to the store"
+    assert lanes.places == before - len(surplus)
+
+
+def test_a_test_call_that_hangs_has_no_lane_to_slow_down() -> None:
+    assert Lanes(Limits()).hangs(parcel_for("wh_a")) == []
 
 
 def test_whoever_was_slow_and_is_quick_again_is_treated_like_the_others() -> None:

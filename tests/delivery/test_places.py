@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delivery.domain.model import AccountId, EndpointId, Parcel
 from delivery.places import Holder, Limits, Places, holders
+from delivery.tempo import SHARES, Tempo, Tempos
 from tests.support.samples import a_parcel, an_event
 
 some_limits = st.builds(Limits, parallel=st.integers(1, 8), per_endpoint=st.integers(1, 5))
-all_limits = st.builds(Limits, parallel=st.integers(1, 64), per_endpoint=st.integers(1, 32))
+all_limits = st.builds(Limits, parallel=st.integers(4, 64), per_endpoint=st.integers(1, 32))
+all_tempos = st.sampled_from(list(SHARES))
 
 
 def parcel_of(account: str, endpoint: str = "wh", kind: str = "annotation.completed") -> Parcel:
@@ -32,9 +35,17 @@ def endpoints_of(account: str) -> Iterator[Parcel]:
     return (parcel_of(account, f"wh{number}") for number in range(10**6))
 
 
-def kinds_of(kind: str) -> Iterator[Parcel]:
+def places_of(limits: Limits, tempo: Tempo) -> Places:
+    """Places of a house that knows of each endpoint of three accounts, the first few, that it has this tempo."""
+    tempos = Tempos()
+    for account, number in product("abc", range(limits.places)):
+        tempos.learn(AccountId(account), parcel_of(account, f"wh{number}").endpoint_id, tempo)
+    return Places(limits, tempos)
+
+
+def kinds_of(kind: str, endpoint: str = "wh") -> Iterator[Parcel]:
     while True:
-        yield parcel_of("a", "wh", kind)
+        yield parcel_of("a", endpoint, kind)
 
 
 parcels = st.builds(
@@ -47,17 +58,17 @@ parcels = st.builds(
 
 @given(some_limits, st.lists(st.tuples(parcels, st.booleans()), max_size=120))
 def test_every_bound_is_hard_and_every_place_comes_back(limits: Limits, story: list[tuple[Parcel, bool]]) -> None:
-    places = Places(limits)
+    places = Places(limits, Tempos())
     held: list[Parcel] = []
     for parcel, give_back in story:
         if give_back and held:
             places.give_back(held.pop(0))
         elif places.take(parcel):
             held.append(parcel)
-        counts = Counter(name for one in held for name in holders(one))
+        counts = Counter(name for one in held for name in holders(one, "new"))
         assert places.taken == len(held) <= limits.places
         for name, count in counts.items():
-            if len(name) == 2:
+            if len(name) == 2 and name[1] not in SHARES:
                 assert count <= limits.places_per_lane
         assert set(places.crowded()) == {name for name in counts if name and places.is_crowded(name)}
     for parcel in held:
@@ -66,28 +77,49 @@ def test_every_bound_is_hard_and_every_place_comes_back(limits: Limits, story: l
     assert not list(places.crowded())
 
 
-@given(all_limits)
-def test_a_flood_of_one_account_leaves_room_for_another_and_both_for_a_third(limits: Limits) -> None:
-    places = Places(limits)
+@settings(deadline=None)
+@given(all_limits, all_tempos)
+def test_a_flood_of_one_account_leaves_room_for_another_and_both_for_a_third(limits: Limits, tempo: Tempo) -> None:
+    places = places_of(limits, tempo)
     alone = flood(places, endpoints_of("a"))
     assert limits.parallel <= alone <= limits.places // 2, "all it can send at a time, and not more than half"
     second = flood(places, endpoints_of("b"))
     assert second >= 1
-    assert places.take(parcel_of("c"))
+    assert places.take(parcel_of("c", "wh0"))
+
+
+@settings(deadline=None)
+@given(all_limits)
+def test_a_flood_of_slow_and_new_endpoints_leaves_a_quarter_to_the_quick_ones_of_the_same_account(
+    limits: Limits,
+) -> None:
+    tempos = Tempos()
+    places = Places(limits, tempos)
+    for number in range(limits.places):
+        tempos.learn(AccountId("a"), parcel_of("a", f"wh{number}").endpoint_id, "slow")
+    flood(places, endpoints_of("a"))
+    flood(places, (parcel_of("a", f"new{number}") for number in range(10**6)))
+    quick = parcel_of("a", "quick")
+    tempos.learn(quick.account_id, quick.endpoint_id, "quick")
+    assert flood(places, kinds_of("annotation.completed", "quick")) >= min(limits.parallel, limits.places_per_lane) // 2
+    crowded = places.terms().crowded
+    assert quick.endpoint_id in crowded.exempt
+    assert parcel_of("a", "wh0").endpoint_id in crowded.endpoints
 
 
 @given(all_limits)
 def test_a_flood_of_one_type_leaves_room_for_another_of_the_same_endpoint(limits: Limits) -> None:
-    places = Places(limits)
+    places = Places(limits, Tempos())
     alone = flood(places, kinds_of("annotation.completed"))
-    assert alone >= min(limits.per_endpoint, limits.places // 2), "a lone type may use all that its endpoint can send"
-    if alone < limits.places // 2:  # the account itself is not full
+    most = flood(Places(limits, Tempos()), endpoints_of("a"))
+    assert alone >= min(limits.per_endpoint, most), "a lone type may use all that its endpoint can send"
+    if alone < most:  # the account itself is not full
         assert places.take(parcel_of("a", "wh", "batch.completed"))
 
 
 @given(all_limits)
 def test_whoever_is_not_crowded_may_have_what_the_terms_say(limits: Limits) -> None:
-    places = Places(limits)
+    places = Places(limits, Tempos())
     terms = places.terms()
     assert terms.limit >= 1
     newcomers = endpoints_of("new")
@@ -95,7 +127,7 @@ def test_whoever_is_not_crowded_may_have_what_the_terms_say(limits: Limits) -> N
 
 
 def test_terms_name_who_is_crowded_on_every_level() -> None:
-    places = Places(Limits(parallel=64, per_endpoint=8))
+    places = Places(Limits(parallel=64, per_endpoint=8), Tempos())
     flood(places, kinds_of("annotation.completed"))
     crowded = places.terms().crowded
     assert set(crowded.kinds) == {("a.wh", "annotation.completed")}
@@ -104,16 +136,19 @@ def test_terms_name_who_is_crowded_on_every_level() -> None:
 
 
 def test_a_full_house_takes_nothing() -> None:
-    places = Places(Limits(parallel=1, per_endpoint=1))
+    tempos = Tempos()
+    places = Places(Limits(parallel=1, per_endpoint=1), tempos)
     for account in map(str, range(100)):
-        places.take(parcel_of(account))
+        parcel = parcel_of(account)
+        tempos.learn(parcel.account_id, parcel.endpoint_id, "quick")
+        places.take(parcel)
     assert places.free == 0
     assert places.terms().limit == 0
 
 
 def test_an_endpoint_can_be_given_less() -> None:
     holder: Holder = ("a", "a.wh")
-    places = Places(Limits(parallel=64, per_endpoint=8))
+    places = Places(Limits(parallel=64, per_endpoint=8), Tempos())
     places.cap(EndpointId("a.wh"), 4)
     assert flood(places, kinds_of("annotation.completed")) == 2
     assert places.take(parcel_of("a", "wh", "batch.completed"))

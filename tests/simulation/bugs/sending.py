@@ -11,7 +11,9 @@ from delivery.domain import gate
 from delivery.gates import Gates
 from delivery.lanes import Lanes
 from delivery.places import Places
+from delivery.requests import Requests
 from delivery.store.engine import Transaction
+from delivery.tempo import SHARES
 
 
 def send_without_asking_whose_it_is(patch: pytest.MonkeyPatch) -> None:
@@ -103,7 +105,8 @@ def forget_how_many_may_go_to_one_endpoint(patch: pytest.MonkeyPatch) -> None:
 
 def forget_how_many_may_go_at_a_time(patch: pytest.MonkeyPatch) -> None:
     """Forget the bound of a process."""
-    patch.setattr(Lanes, "_free_tempos", lambda self: list(self._turns))
+    patch.setattr(Requests, "tempos", lambda _: list(SHARES))
+    patch.setattr(Requests, "may", lambda *_: True)
 
 
 def forget_how_much_may_be_held(patch: pytest.MonkeyPatch) -> None:
