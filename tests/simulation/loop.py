@@ -89,6 +89,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._luck = luck
         self._shuffles = shuffles
         self._made = 0
+        self.broken: list[str] = []
         self.set_task_factory(self._make_task)
 
     def time(self) -> float:
@@ -144,6 +145,12 @@ class VirtualLoop(base_events.BaseEventLoop):
         if life is not None:
             life.tasks.append(task)
         return task
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Note a callback that broke, as a timer's may: nobody waits for it, and nobody else would see."""
+        if "handle" in context:
+            self.broken.append(f"{context['handle']}: {context.get('exception')!r}")
+        super().call_exception_handler(context)
 
     def _process_events(self, events: Any) -> None:
         """There are none."""

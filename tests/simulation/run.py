@@ -45,7 +45,7 @@ def simulate(seed: int, aloud: Callable[[str], object] | None = None) -> Result:
         path = Path(folder) / "simulated.db"
         shutil.copyfile(_template(), path)
         try:
-            violations = loop.run_until_complete(_run(path, scenario, story))
+            violations = loop.run_until_complete(_run(loop, path, scenario, story))
         except Exception as error:  # noqa: BLE001 - whatever broke the run is what the seed has found
             violations = (Violation("a run comes to its end", repr(error)),)
         finally:
@@ -56,13 +56,14 @@ def simulate(seed: int, aloud: Callable[[str], object] | None = None) -> Result:
     return Result(seed, violations, story.digest, steps, virtual_s, time.process_time() - began)
 
 
-async def _run(path: Path, scenario: Scenario, story: Story) -> tuple[Violation, ...]:
+async def _run(loop: VirtualLoop, path: Path, scenario: Scenario, story: Story) -> tuple[Violation, ...]:
     world = World(scenario, path, story)
     with world.staged():
         try:
             await world.run()
             world.history.close()
-            return tuple(judge(world))
+            broken = [Violation("nothing breaks unseen", what) for what in loop.broken]
+            return (*broken, *judge(world))
         finally:
             await world.bury()
 
