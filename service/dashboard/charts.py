@@ -3,14 +3,30 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from service.api.stats import Bucket, Stats
+from delivery.domain.tally import Grain
+from service.api.shapes import Query
+from service.api.stats import Bucket, Stats, StatsQuery
 from service.dashboard.words import milliseconds, number
 
 #: Names of lines and how they are drawn: the script and the style sheet know colours by these.
 _CLASSES = (("2xx", "good"), ("3xx", "hint"), ("4xx", "wait"), ("5xx", "wrong"), ("none", "quiet"))
 _TIMES = (("p50_ms", "p50", "good"), ("p95_ms", "p95", "wait"), ("p99_ms", "p99", "wrong"))
+
+
+#: Each period with its buckets; how long it is follows from these (see ``GET /api/stats``).
+_GRAINS: dict[str, Grain] = {"hour": "minute", "day": "hour", "month": "day"}
+
+
+class Period(Query):
+    """How far back to look."""
+
+    period: Literal["hour", "day", "month"] = "hour"
+
+    def stats(self, webhook_id: str | None = None) -> StatsQuery:
+        """What to ask the statistics for."""
+        return StatsQuery(bucket=_GRAINS[self.period], webhook_id=webhook_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,19 @@
 """The first page: how things are, at this moment and over the last hour, day or month."""
 
-from typing import Any, Literal
+from typing import Any
 
 from aiohttp import web
 
-from delivery.domain.tally import Grain
 from service.api import dead_letters, stats, webhooks
 from service.api.calls import Call
-from service.api.shapes import PageQuery, Query
-from service.dashboard.charts import charts_of
+from service.api.shapes import PageQuery
+from service.dashboard.charts import Period, charts_of
 from service.dashboard.live import stream
 from service.dashboard.pages import part, show
 from service.observability import checks
 
-#: Each period with its buckets; how long it is follows from these (see ``GET /api/stats``).
-_GRAINS: dict[str, Grain] = {"hour": "minute", "day": "hour", "month": "day"}
-
 #: Dead letters are counted no further.
 _MANY = 100
-
-
-class Period(Query):
-    """How far back to look."""
-
-    period: Literal["hour", "day", "month"] = "hour"
 
 
 async def show_home(call: Call[Period]) -> web.Response:
@@ -42,8 +32,7 @@ async def watch(call: Call[Period]) -> web.StreamResponse:
 
 
 async def _facts(call: Call[Period]) -> dict[str, Any]:
-    asked = stats.StatsQuery(bucket=_GRAINS[call.asked.period])
-    found = await stats.report(Call(call.request, call.runtime, asked))
+    found = await stats.report(Call(call.request, call.runtime, call.asked.stats()))
     facts = {"period": call.asked.period, "stats": found, "charts": charts_of(found)}
     return facts | (await _for_operators(call) if "operate" in call.principal.scopes else {"checks": [], "letters": 0})
 

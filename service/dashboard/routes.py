@@ -5,6 +5,7 @@ from service.api.deliveries import DeliveryQuery
 from service.api.events import EventQuery
 from service.api.shapes import PageQuery
 from service.dashboard import catalogue, deliveries, events, files, home, keys, replays, sign_in, webhooks
+from service.dashboard.charts import Period
 
 _HTML = "text/html"
 _STREAM = "text/event-stream"
@@ -16,8 +17,8 @@ DASHBOARD = (
     Route("POST", "/sign-out", sign_in.sign_out, "visitor", "End it"),
     Route("GET", "/static/{file}", files.send, "anyone", "What pages are made with"),
 
-    Route("GET", "/", home.show_home, "page", "How things are", home.Period, media=_HTML),
-    Route("GET", "/live", home.watch, "page", "How things are, live", home.Period, media=_STREAM),
+    Route("GET", "/", home.show_home, "page", "How things are", Period, media=_HTML),
+    Route("GET", "/live", home.watch, "page", "How things are, live", Period, media=_STREAM),
 
     Route("GET", "/deliveries", deliveries.browse, "page", "The log", DeliveryQuery, media=_HTML),
     Route("GET", "/deliveries/live", deliveries.watch, "page", "The log, live", DeliveryQuery, media=_STREAM),
@@ -30,6 +31,7 @@ DASHBOARD = (
     Route("GET", "/webhooks/new", webhooks.new, "page", "The form of a new one", media=_HTML),
     Route("POST", "/webhooks", webhooks.create, "page", "Register one", media=_HTML),
     Route("GET", "/webhooks/{id}", webhooks.find, "page", "One webhook", webhooks.Said, media=_HTML),
+    Route("GET", "/webhooks/{id}/live", webhooks.watch, "page", "How it does, live", Period, media=_STREAM),
     Route("GET", "/webhooks/{id}/edit", webhooks.edit, "page", "The form, as it is", media=_HTML),
     Route("POST", "/webhooks/{id}", webhooks.change, "page", "Change it", media=_HTML),
     Route("POST", "/webhooks/{id}/pause", webhooks.pause, "page", "Send it nothing", media=_HTML),

@@ -8,13 +8,15 @@ from aiohttp import web
 from pydantic import Field
 
 from delivery.domain.errors import HooklineError
-from service.api import webhooks
+from service.api import stats, webhooks
 from service.api.calls import Call, fields, validated
 from service.api.deliveries import OfWebhookQuery, page_of
-from service.api.shapes import PageQuery, Query, Word
+from service.api.shapes import PageQuery, Word
 from service.dashboard import webhook_form
+from service.dashboard.charts import Period, charts_of
 from service.dashboard.forms import Form, filled
-from service.dashboard.pages import see, show
+from service.dashboard.live import stream
+from service.dashboard.pages import part, see, show
 from service.failures import refused
 
 _RECENT = 10
@@ -26,8 +28,8 @@ class ListQuery(PageQuery):
     said: Literal["deleted"] | None = None
 
 
-class Said(Query):
-    """What was done just before: the page says so. ``tested`` is the delivery of a test."""
+class Said(Period):
+    """How far back to look, and what was done just before: the page says so. ``tested`` is the delivery of a test."""
 
     said: Literal["changed", "paused", "resumed"] | None = None
     tested: Word | None = None
@@ -67,7 +69,17 @@ async def create(call: Call[None]) -> web.Response:
 
 async def find(call: Call[Said]) -> web.Response:
     """One webhook."""
-    return await _one(call, said=call.asked.said, tested=call.asked.tested)
+    return await _one(call, call.asked)
+
+
+async def watch(call: Call[Period]) -> web.StreamResponse:
+    """How it does, as that changes."""
+
+    async def render() -> str:
+        webhook = await webhooks.find(_with(call, None))
+        return part(call, "webhook", webhook=webhook, **await _figures(call, call.asked))
+
+    return await stream(call, render)
 
 
 async def edit(call: Call[None]) -> web.Response:
@@ -103,7 +115,7 @@ async def test(call: Call[None]) -> web.Response:
     try:
         made = await webhooks.test(call)
     except HooklineError as error:  # it is disabled: the page says why
-        return await _one(call, error=error)
+        return await _one(call, Said(), error)
     return see(f"/webhooks/{call.id}?tested={made.delivery_id}")
 
 
@@ -113,7 +125,7 @@ async def rotate(call: Call[None]) -> web.Response:
         wanted = await filled(call, Rotation)
         made = await webhooks.rotate(_with(call, validated(webhooks.Rotation, wanted.model_dump())))
     except HooklineError as error:  # people read it where they typed
-        return await _one(call, error=error)
+        return await _one(call, Said(), error)
     return show(call, "webhook_secret", webhook=made, what="rotated")
 
 
@@ -123,23 +135,27 @@ async def remove(call: Call[None]) -> web.Response:
     return see("/webhooks?said=deleted")
 
 
-async def _one(
-    call: Call[Any], *, said: str | None = None, tested: str | None = None, error: HooklineError | None = None
-) -> web.Response:
+async def _one(call: Call[Any], asked: Said, error: HooklineError | None = None) -> web.Response:
     webhook = await webhooks.find(_with(call, None))
     recent = await page_of(_with(call, OfWebhookQuery(limit=_RECENT)), webhook.id)
-    attempted = await page_of(_with(call, OfWebhookQuery(q=tested, limit=1)), webhook.id) if tested else None
+    tested = await page_of(_with(call, OfWebhookQuery(q=asked.tested, limit=1)), webhook.id) if asked.tested else None
     return show(
         call,
         "webhook",
         status=refused(call.request, error).status if error else 200,
         webhook=webhook,
         recent=recent.items,
-        tested=attempted.items[0] if attempted and attempted.items else None,
-        said=said,
+        tested=tested.items[0] if tested and tested.items else None,
+        said=asked.said,
         wrong=error.field if error else None,
         problem=error.message if error else None,
+        **await _figures(call, asked),
     )
+
+
+async def _figures(call: Call[Any], asked: Period) -> dict[str, Any]:
+    found = await stats.report(_with(call, asked.stats(call.id)))
+    return {"period": asked.period, "totals": found.totals, "charts": charts_of(found)}
 
 
 def _form(

@@ -83,6 +83,21 @@ async def test_a_webhook_is_registered_with_a_form_and_its_secret_shown_once(
     assert webhook["id"] in (await browser.see("/webhooks")).body
 
 
+async def test_a_webhook_shows_how_it_does(browser: Browser, house: House, ada: Account, receiver: Receiver) -> None:
+    webhook, other = await ada.key.register(receiver.url), await ada.key.register(receiver.url)
+    receiver.answers(200, 200, 500)
+    await ada.key.publish(job_id="job_1")
+    await house.quiet()
+    await browser.send(f"/webhooks/{webhook['id']}/test")
+    await house.runtime.statistics.fold()
+
+    page = (await browser.see(f"/webhooks/{webhook['id']}?period=day")).body
+    assert 'aria-label="Attempts: 2xx 1, 5xx 1"' in page
+    assert "Attempts per hour, by answer" in page
+    assert f'sse-connect="/webhooks/{webhook["id"]}/live?period=day"' in page
+    assert 'aria-label="Attempts: 2xx 1"' in (await browser.see(f"/webhooks/{other['id']}")).body
+
+
 @pytest.mark.parametrize(
     ("field", "value", "status"),
     [
