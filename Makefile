@@ -9,10 +9,10 @@ SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test faults hostile fuzz simulate check audit format bench lock clean packages
+.PHONY: help demo run test faults hostile fuzz simulate check audit format bench bench-pages lock clean packages
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: .venv/run ## see it work: no server needed (ONCE=1: end by itself)
 	$(BIN)/hookline demo $(if $(ONCE),--once)
@@ -56,6 +56,9 @@ simulate: .venv/dev ## the whole trade in virtual time, with faults (SEEDS=10000
 
 bench: packages .venv/dev ## deliveries per second, beside the bare HTTP client of the same run
 	$(BIN)/python -m tests.benchmarks.throughput
+
+bench-pages: packages .venv/dev ## how long pages take with a million deliveries in PostgreSQL (DELIVERIES=1000000)
+	$(BIN)/python -m tests.benchmarks.pages --deliveries $${DELIVERIES:-1000000}
 
 lock: ## write the lock files anew from pyproject.toml
 	@tool=$$(mktemp -d) && $(PYTHON) -m venv $$tool && $$tool/bin/pip install -q uv && \
