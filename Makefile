@@ -2,8 +2,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# the servers, the browser (libatomic1 is for what drives it), and the programs that the documents' own commands use
-PACKAGES := rabbitmq-server postgresql chromium fonts-dejavu-core libatomic1 curl openssl libfaketime
+# the servers, the browser (libatomic1 is for what drives it), the programs that the documents' own commands use, and
+# the languages of the snippets that verify signatures
+PACKAGES := rabbitmq-server postgresql chromium fonts-dejavu-core libatomic1 curl openssl libfaketime \
+  nodejs golang-go default-jdk-headless php-cli ruby mono-mcs
 WORKERS ?= 4
 SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)

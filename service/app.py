@@ -48,7 +48,8 @@ OPERATIONS = (
 #: What the API answers: method, path, handler, need, summary; then what it takes (body, or query of a GET) and gives.
 API = (
     Route("GET", "/api/docs", operations.docs, "anyone", "The API for people", media="text/html"),
-    Route("GET", "/api/openapi.json", operations.openapi, "anyone", "The API for programs"),
+    Route("GET", "/api/openapi.json", operations.openapi, "anyone", "The API for programs",
+          gives=operations.Description),
 
     Route("POST", "/api/auth/login", login.log_in, "anyone", "Log in", login.Credentials, login.Session,
           refuses=(401, 429)),

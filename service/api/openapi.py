@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from delivery import VERSION
 from service.api.calls import Route
+from service.api.examples import EXAMPLES, Example
 from service.plans import UNMETERED
 
 _REF = "#/components/schemas/{model}"
@@ -79,17 +80,19 @@ def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    example = EXAMPLES.get(f"{route.method} {route.path}", Example())
     operation: dict[str, Any] = {
         "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
         "tags": [tag(route.path)],
         "summary": route.summary,
-        "parameters": _parameters(route, schemas),
-        "responses": _responses(route),
+        "parameters": _parameters(route, schemas, example),
+        "responses": _responses(route, example),
         "security": _security(route),
     }
     if route.takes and route.method != "GET":
         required = any(member.is_required() for member in route.takes.model_fields.values())
-        operation["requestBody"] = {"required": required, "content": {"application/json": _schema(route.takes)}}
+        content = _schema(route.takes) | ({} if example.body is None else {"example": example.body})
+        operation["requestBody"] = {"required": required, "content": {"application/json": content}}
     return operation
 
 
@@ -103,7 +106,7 @@ def tag(path: str) -> str:
     return parts[2] if parts[1] == "api" else "operations"
 
 
-def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
+def _parameters(route: Route, schemas: dict[str, Any], example: Example) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PATH_NAME.findall(route.path)
@@ -114,19 +117,29 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
             {"name": name, "in": "query", "required": name in model.get("required", ()), "schema": schema}
             for name, schema in model["properties"].items()
         ]
-    return found
+    return [
+        parameter | ({"example": example.given[parameter["name"]]} if parameter["name"] in example.given else {})
+        for parameter in found
+    ]
 
 
-def _responses(route: Route) -> dict[str, Any]:
+def _responses(route: Route, example: Example) -> dict[str, Any]:
     success: dict[str, Any] = {"description": route.summary}
     if route.gives:
-        success["content"] = {route.media: _schema(route.gives)}
+        success["content"] = {route.media: _schema(route.gives) | _answer(example)}
     elif route.media != "application/json":
-        success["content"] = {route.media: {"schema": {"type": "string"}}}
+        success["content"] = {route.media: {"schema": {"type": "string"}} | _answer(example)}
     if route.need != "anyone":
         success["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _LIMITS}
     failures = {str(status): _failure(status) for status in sorted(failure_statuses(route))}
     return {str(route.status): success} | failures
+
+
+def _answer(example: Example) -> dict[str, Any]:
+    if example.answer is None:
+        return {}
+    summary = "Part of an answer" if example.shortened else "An answer"
+    return {"examples": {"answer": {"summary": summary, "value": example.answer}}}
 
 
 def failure_statuses(route: Route) -> set[int]:

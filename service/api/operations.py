@@ -1,9 +1,10 @@
 """What operators and their machines ask: alive, ready, metrics, and how the API looks."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from aiohttp import web
+from pydantic import RootModel
 
 from service.api.calls import Call, answer
 from service.api.shapes import Shape
@@ -32,6 +33,10 @@ class NotReady(Readiness):
 
     error: str
     code: Literal["not_ready"] = "not_ready"
+
+
+class Description(RootModel[dict[str, Any]]):
+    """The API, as OpenAPI 3.1 describes it."""
 
 
 async def healthz(_: Call[None]) -> Alive:

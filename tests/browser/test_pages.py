@@ -22,6 +22,7 @@ PAGES = (
     "/catalogue",
     "/catalogue/batch.failed",
     "/keys",
+    "/api/docs",
 )
 
 
