@@ -11,7 +11,7 @@ SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test faults hostile fuzz simulate check audit format bench bench-pages lock clean packages
+.PHONY: help demo run test faults hostile fuzz simulate check audit format screenshots bench bench-pages lock clean packages
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ fuzz: packages .venv/dev ## ask the API whatever its description allows, for lon
 
 simulate: .venv/dev ## the whole trade in virtual time, with faults (SEEDS=10000)
 	$(BIN)/python -m tests.simulation --seeds $${SEEDS:-10000} --jobs 2
+
+screenshots: packages .venv/dev ## pictures of every page, at a desk and on a phone, by day and by night (FOLDER=screenshots)
+	$(BIN)/python -m tests.browser.screenshots $${FOLDER:-screenshots}
 
 bench: packages .venv/dev ## deliveries per second, beside the bare HTTP client of the same run
 	$(BIN)/python -m tests.benchmarks.throughput
