@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -37,7 +38,7 @@ def database(request: pytest.FixtureRequest) -> str:
     return url
 
 
-async def ask(service: Running, folder: Path, token: str) -> subprocess.CompletedProcess[str]:
+async def ask(service: Running, folder: Path, token: str, receiver: str) -> subprocess.CompletedProcess[str]:
     """Run Schemathesis' command line against the service."""
     words = [word for option in _OPTIONS.items() for word in option]
     address = f"{service.url}/api/openapi.json"
@@ -52,7 +53,13 @@ async def ask(service: Running, folder: Path, token: str) -> subprocess.Complete
             *words,
         ],
         cwd=folder,
-        env=os.environ | {"SCHEMATHESIS_HOOKS": "tests.fuzz.checks", "PYTHONPATH": str(_ROOT), "NO_COLOR": "1"},
+        env=os.environ
+        | {
+            "SCHEMATHESIS_HOOKS": "tests.fuzz.checks",
+            "FUZZ_RECEIVER": receiver,
+            "PYTHONPATH": str(_ROOT),
+            "NO_COLOR": "1",
+        },
         capture_output=True,
         text=True,
         timeout=_PATIENCE_S,
@@ -71,8 +78,10 @@ async def test_every_answer_is_one_that_the_description_knows_and_none_is_a_faul
         operator = await program.bootstrap("--operator")
         await program.register(receiver.url)
         assert (await program.run("trigger", "annotation.completed")).code == 0
-        done = await ask(service, tmp_path, operator["token"])
+        done = await ask(service, tmp_path, operator["token"], urlsplit(receiver.url).netloc)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "tests.fuzz" not in done.stderr
+        made = (await program.run("deliveries", "--json", "--limit", "100")).json["items"]
+        assert {urlsplit(one["url"]).hostname for one in made} == {"127.0.0.1"}, "nothing was sent off this machine"
         assert not service.told("http.failed")
         assert len(service.told("http.request")) > 500, "it did ask"
