@@ -7,6 +7,7 @@ from functools import cache
 from aiohttp import web
 
 from service.api import (
+    audit,
     dead_letters,
     deliveries,
     event_types,
@@ -104,6 +105,9 @@ API = (
 
     Route("GET", "/api/stats", stats.report, "manage", "Rates, success, latency and backlog",
           stats.StatsQuery, stats.Stats, refuses=(422,)),
+
+    Route("GET", "/api/audit", audit.browse, "manage", "List what was changed, and by whom",
+          audit.AuditQuery, audit.AuditTrail),
 
     Route("GET", "/api/dead-letters", dead_letters.browse, "operate", "List dead letters",
           PageQuery, dead_letters.DeadLetters),

@@ -51,6 +51,11 @@ class ApiKey:
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
 
+    @property
+    def label(self) -> str:
+        """What people know it by."""
+        return f"{self.name or 'API key'} …{self.last4}"
+
 
 async def add_account(tx: Transaction, account: Account) -> None:
     """Insert an account."""
@@ -137,10 +142,12 @@ async def browse_keys(tx: Transaction, reach: Reach, request: PageRequest) -> Pa
     return await page(tx, select(api_keys).where(reach.covers(api_keys)), api_keys.c.id, request, _key)
 
 
-async def revoke_key(tx: Transaction, reach: Reach, key_id: str, now: datetime) -> bool:
-    """Revoke a key, for every process at once; False: there is no such key in use."""
+async def revoke_key(tx: Transaction, reach: Reach, key_id: str, now: datetime) -> ApiKey | None:
+    """Revoke a key, for every process at once; None: there is no such key in use."""
     used = (reach.covers(api_keys), api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-    return (await tx.execute(update(api_keys).where(*used).values(revoked_at=now))).rowcount == 1
+    revoked = update(api_keys).where(*used).values(revoked_at=now).returning(api_keys)
+    row = (await tx.execute(revoked)).one_or_none()
+    return _key(row) if row else None
 
 
 async def touch_keys(tx: Transaction, last_used: Mapping[KeyId, datetime]) -> None:

@@ -22,6 +22,8 @@ PAGES = (
     "/catalogue",
     "/catalogue/batch.failed",
     "/keys",
+    "/audit",
+    "/audit?who=nobody",
 )
 
 
