@@ -19,6 +19,7 @@ from service.api import (
     operations,
     publishing,
     replays,
+    sources,
     stats,
     streams,
     webhooks,
@@ -116,6 +117,9 @@ API = (
     Route("POST", "/api/dead-letters/{id}/requeue", dead_letters.requeue, "operate", "Publish a dead letter again",
           dead_letters.Requeue, status=202),
     Route("DELETE", "/api/dead-letters/{id}", dead_letters.discard, "operate", "Delete a dead letter", status=204),
+
+    Route("GET", "/api/sources", sources.browse, "operate", "Show what feeds the service, and what is wrong with it",
+          gives=sources.Sources),
 )
 # fmt: on
 

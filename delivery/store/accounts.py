@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, Text, func, insert, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from delivery.domain.model import AccountId, KeyId, Plan, Scope, UserId
@@ -140,6 +140,21 @@ async def key_by_digest(tx: Transaction, digest: str) -> ApiKey | None:
 async def browse_keys(tx: Transaction, reach: Reach, request: PageRequest) -> Page[ApiKey]:
     """A page of keys, newest first, revoked ones too."""
     return await page(tx, select(api_keys).where(reach.covers(api_keys)), api_keys.c.id, request, _key)
+
+
+@dataclass(frozen=True, slots=True)
+class Publishers:
+    """How many keys may publish, and when one of them was last used."""
+
+    keys: int
+    last_used_at: datetime | None
+
+
+async def publishers(tx: Transaction) -> Publishers:
+    """Count the keys in use that may publish, of all accounts."""
+    used = (api_keys.c.revoked_at.is_(None), type_coerce(api_keys.c.scopes, Text).contains('"publish"'))
+    query = select(func.count().label("keys"), func.max(api_keys.c.last_used_at).label("last_used_at")).where(*used)
+    return Publishers(**(await tx.execute(query)).one()._mapping)  # noqa: SLF001 - the documented way to a row's names
 
 
 async def revoke_key(tx: Transaction, reach: Reach, key_id: str, now: datetime) -> ApiKey | None:

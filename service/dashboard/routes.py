@@ -5,7 +5,19 @@ from service.api.calls import Route
 from service.api.deliveries import DeliveryQuery
 from service.api.events import EventQuery
 from service.api.shapes import PageQuery
-from service.dashboard import audit, catalogue, deliveries, events, files, home, keys, replays, sign_in, webhooks
+from service.dashboard import (
+    audit,
+    catalogue,
+    deliveries,
+    events,
+    files,
+    home,
+    keys,
+    replays,
+    sign_in,
+    sources,
+    webhooks,
+)
 
 _HTML = "text/html"
 _STREAM = "text/event-stream"
@@ -60,5 +72,8 @@ DASHBOARD = (
     Route("POST", "/catalogue/{type}", catalogue.send, "page", "Publish a sample", media=_HTML),
 
     Route("GET", "/audit", audit.browse, "page", "Who changed what", AuditQuery, media=_HTML),
+
+    Route("GET", "/sources", sources.show_sources, "operators' page", "What feeds the service", media=_HTML),
+    Route("GET", "/sources/live", sources.watch, "operators' page", "What feeds it, live", media=_STREAM),
 )
 # fmt: on
