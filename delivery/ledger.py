@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+from delivery.domain.deeds import HOOKLINE, given_up
 from delivery.domain.envelope import Submission
 from delivery.domain.gate import is_open
 from delivery.domain.ids import Luck
@@ -18,7 +19,7 @@ from delivery.domain.model import Attempt, Endpoint, EndpointId, Parcel, Standin
 from delivery.domain.retry import AsBefore, Delivered, GiveUp, RetryAt, StandDown, Verdict
 from delivery.domain.tally import Fact, Key, attempted, key, tallied
 from delivery.notices import delivery_failed, post, webhook_disabled, worth_telling
-from delivery.store import deliveries, endpoints, gates, rollups
+from delivery.store import audit, deliveries, endpoints, gates, rollups
 from delivery.store.deliveries import Settlement
 from delivery.store.endpoints import Turn
 from delivery.store.engine import Store, Transaction, is_database_fault
@@ -82,7 +83,7 @@ class Ledger:
                 await deliveries.log(tx, made)
             ended = await _ended(tx, entries)
             await deliveries.settle(tx, [settlement(entry) for entry in entries])
-            disabled = await _note_health(tx, entries)
+            disabled = await _note_health(tx, entries, self._luck)
             notices = [*_failed_for_good(ended), *disabled]
             if notices:
                 await post(tx, notices, now=entries[0].finished_at, luck=self._luck)
@@ -163,7 +164,7 @@ def _last_error(entry: Entry) -> str | None:
     return failure.error if failure else None
 
 
-async def _note_health(tx: Transaction, entries: Sequence[Entry]) -> Sequence[Submission]:
+async def _note_health(tx: Transaction, entries: Sequence[Entry], luck: Luck) -> Sequence[Submission]:
     """Write down how endpoints fared; return what is to be told of those that were disabled."""
     fared: dict[EndpointId, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -176,7 +177,11 @@ async def _note_health(tx: Transaction, entries: Sequence[Entry]) -> Sequence[Su
     if probes:
         await gates.end_probes(tx, probes)
     gone = {e.parcel.endpoint_id: e.finished_at for e in entries if isinstance(e.verdict, GiveUp) and e.verdict.gone}
-    disabled = await endpoints.disable(tx, gone, reason=GONE, now=max(gone.values())) if gone else ()
+    if not gone:
+        return ()
+    now = max(gone.values())
+    disabled = await endpoints.disable(tx, gone, reason=GONE, now=now)
+    await audit.note(tx, HOOKLINE, *map(given_up, disabled), now=now, luck=luck)
     return [webhook_disabled(endpoint, gone[endpoint.id]) for endpoint in disabled]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from delivery.courier import Courier
 from delivery.domain.catalogue import TEST_TYPE, known_patterns
+from delivery.domain.deeds import By, done_between, registered, tested
 from delivery.domain.envelope import compose, write_json
 from delivery.domain.errors import Conflict, InvalidInput, NotFound
 from delivery.domain.filters import accept_filter
@@ -26,7 +27,7 @@ from delivery.domain.model import (
 from delivery.domain.sealing import KeyRing
 from delivery.domain.signing import accept_secret, make_secret
 from delivery.ports import Surroundings
-from delivery.store import deliveries, endpoints, events
+from delivery.store import audit, deliveries, endpoints, events
 from delivery.store.engine import Store
 from delivery.store.reach import Reach
 
@@ -51,7 +52,7 @@ class Wishes:
 
 
 class Registry:
-    """Changes endpoints. Every change is one that the next attempt in every process sees."""
+    """Changes endpoints. Every change is one that the next attempt in every process sees, and is in the audit trail."""
 
     def __init__(  # noqa: PLR0913 - its parts, handed in once by the composition root
         self,
@@ -72,7 +73,9 @@ class Registry:
         self._around = around
         self._lease = timedelta(seconds=lease_s)
 
-    async def register(self, account_id: AccountId, wishes: Wishes, secret: str | None) -> tuple[Endpoint, str]:
+    async def register(
+        self, account_id: AccountId, wishes: Wishes, secret: str | None, *, by: By
+    ) -> tuple[Endpoint, str]:
         """Add an endpoint; return it and its secret, which is shown this once.
 
         Raises:
@@ -94,9 +97,10 @@ class Registry:
         endpoint = self._fulfil(blank, wishes)
         async with self._store.writing() as tx:
             await endpoints.add(tx, endpoint)
+            await audit.note(tx, by, registered(endpoint), now=now, luck=self._around.luck)
         return endpoint, plain
 
-    async def change(self, reach: Reach, endpoint_id: str, changes: Mapping[str, Any]) -> Endpoint:
+    async def change(self, reach: Reach, endpoint_id: str, changes: Mapping[str, Any], *, by: By) -> Endpoint:
         """Change some of an endpoint's wishes, or switch it on and off with ``active``."""
 
         def changed(endpoint: Endpoint) -> Endpoint:
@@ -110,15 +114,15 @@ class Registry:
             reason = None if active else "switched off"
             return replace(result, active=active, disabled_reason=reason, failing_since=None, failures=0)
 
-        return await self._update(reach, endpoint_id, changed)
+        return await self._update(reach, endpoint_id, by, changed)
 
-    async def remove(self, reach: Reach, endpoint_id: str) -> None:
+    async def remove(self, reach: Reach, endpoint_id: str, *, by: By) -> None:
         """Delete an endpoint. Its log stays; what still waits for it ends as cancelled."""
         now = self._around.clock.now()
-        await self._update(reach, endpoint_id, lambda endpoint: replace(endpoint, deleted_at=now, active=False))
+        await self._update(reach, endpoint_id, by, lambda endpoint: replace(endpoint, deleted_at=now, active=False))
 
     async def rotate(
-        self, reach: Reach, endpoint_id: str, secret: str | None, *, overlap_s: int
+        self, reach: Reach, endpoint_id: str, secret: str | None, *, overlap_s: int, by: By
     ) -> tuple[Endpoint, str]:
         """Give an endpoint a new secret; the old ones stay valid beside it for ``overlap_s`` at most."""
         now = self._around.clock.now()
@@ -134,9 +138,9 @@ class Registry:
             new = self._seal(endpoint.id, plain, now)
             return replace(endpoint, secrets=(new, *older)[:_MOST_SECRETS])
 
-        return await self._update(reach, endpoint_id, rotated), plain
+        return await self._update(reach, endpoint_id, by, rotated), plain
 
-    async def test(self, reach: Reach, endpoint_id: str) -> tuple[DeliveryId, Attempt]:
+    async def test(self, reach: Reach, endpoint_id: str, *, by: By) -> tuple[DeliveryId, Attempt]:
         """Send a signed sample now and wait for what becomes of it."""
         async with self._store.reading() as tx:
             endpoint = await endpoints.find(tx, reach, endpoint_id)
@@ -148,6 +152,7 @@ class Registry:
         async with self._store.writing() as tx:
             await events.insert_one(tx, event)
             await deliveries.insert_new(tx, [parcel], leased={parcel.delivery_id})
+            await audit.note(tx, by, tested(endpoint), now=event.accepted_at, luck=self._around.luck)
         attempts = await self._courier.deliver(parcel)
         if not attempts:
             raise Conflict("webhook_disabled", "The webhook was changed while the test was about to be sent")
@@ -177,7 +182,7 @@ class Registry:
         sealed = self._ring.seal(plain, owner=endpoint_id, entropy=self._around.entropy)
         return SealedSecret(sealed, plain[-4:], now)
 
-    async def _update(self, reach: Reach, endpoint_id: str, change: Callable[[Endpoint], Endpoint]) -> Endpoint:
+    async def _update(self, reach: Reach, endpoint_id: str, by: By, change: Callable[[Endpoint], Endpoint]) -> Endpoint:
         async with self._store.writing() as tx:
             endpoint = await endpoints.find(tx, reach, endpoint_id, for_update=True)
             if endpoint is None:
@@ -185,6 +190,7 @@ class Registry:
             now = self._around.clock.now()
             changed = replace(change(endpoint), version=endpoint.version + 1, updated_at=now)
             await endpoints.save(tx, changed)
+            await audit.note(tx, by, *done_between(endpoint, changed), now=now, luck=self._around.luck)
             return changed
 
     def _sample(self, endpoint: Endpoint) -> tuple[Event, Parcel]:

@@ -7,10 +7,11 @@ itself is the sweep's, as for every other attempt.
 
 from dataclasses import replace
 
+from delivery.domain.deeds import By, Deed, What
 from delivery.domain.errors import Conflict, NotFound
 from delivery.domain.ids import new_id
 from delivery.ports import Surroundings
-from delivery.store import replay_parts, replays
+from delivery.store import audit, replay_parts, replays
 from delivery.store.engine import Store, Transaction
 from delivery.store.log import DeliveryFilter
 from delivery.store.reach import Reach
@@ -30,7 +31,7 @@ class Replays:
         self._store = store
         self._around = around
 
-    async def start(self, reach: Reach, which: DeliveryFilter, *, by: str) -> tuple[Replay, Preview]:
+    async def start(self, reach: Reach, which: DeliveryFilter, *, by: By) -> tuple[Replay, Preview]:
         """Begin a replay of what the filter finds now; nothing is sent before the next step."""
         now = self._around.clock.now()
         async with self._store.writing() as tx:
@@ -41,16 +42,18 @@ class Replays:
                 filter=which,
                 by_error=found.by_error,
                 state="running" if found.matched else "finished",
-                created_by=by,
+                created_by=by.id,
                 created_at=now,
                 finished_at=None if found.matched else now,
                 counts=Counts(found.matched),
             )
             await replays.add(tx, replay, found.by_endpoint)
+            deed = _deed("replay.started", replay, matched=found.matched)
+            await audit.note(tx, by, deed, now=now, luck=self._around.luck)
         tell("replay.started", replay_id=replay.id, account_id=replay.account_id, matched=found.matched)
         return replay, found
 
-    async def stop(self, reach: Reach, replay_id: str) -> Replay:
+    async def stop(self, reach: Reach, replay_id: str, *, by: By) -> Replay:
         """Ask for no more; what was asked for and is not being sent yet is withdrawn by the next step.
 
         Raises:
@@ -60,10 +63,12 @@ class Replays:
         async with self._store.writing() as tx:
             stopped = await replays.stop(tx, reach, replay_id)
             replay = await replays.find(tx, reach, replay_id)
-        if replay is None:
-            raise NotFound("replay")
-        if not stopped:
-            raise Conflict("conflict", f"The replay has already ended: {replay.state}")
+            if replay is None:
+                raise NotFound("replay")
+            if not stopped:
+                raise Conflict("conflict", f"The replay has already ended: {replay.state}")
+            deed = _deed("replay.stopped", replay, asked=replay.counts.asked)
+            await audit.note(tx, by, deed, now=self._around.clock.now(), luck=self._around.luck)
         tell("replay.stopped", replay_id=replay.id, account_id=replay.account_id)
         return replay
 
@@ -111,6 +116,11 @@ class Replays:
         if len(ids) == limit:
             return replace(part, cursor=ids[-1], counts=counts)
         return replace(part, walked=True, counts=replace(counts, changed=counts.left))
+
+
+def _deed(what: What, replay: Replay, **counts: int) -> Deed:
+    asked = ", ".join(f"{name} {value}" for name, value in replays.as_json(replay.filter).items())
+    return Deed(what, replay.account_id, replay.id, asked, after=counts)
 
 
 def room(outstanding: int, sent: int) -> int:

@@ -179,6 +179,11 @@ class Statistics:
             backlog=waiting,
         )
 
+    async def accepted(self, reach: Reach, question: Question) -> Mapping[str, int]:
+        """Count the events that were accepted in the time asked for, by type."""
+        async with self._store.reading() as tx:
+            return await rollups.accepted(tx, reach, question.window(self._around.clock.now()))
+
     async def fold(self) -> int:
         """Add what was noted since to the rollups, a handful of notes per transaction; return how many."""
         total, folded = 0, _HANDFUL

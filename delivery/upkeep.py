@@ -7,16 +7,20 @@ from datetime import timedelta
 from typing import SupportsFloat
 
 from delivery.courier import Courier
+from delivery.domain.deeds import HOOKLINE, given_up
 from delivery.domain.model import EndpointId
 from delivery.ledger import Ledger
 from delivery.notices import post, webhook_disabled
 from delivery.ports import Surroundings
-from delivery.store import deliveries, endpoints, events, gates, replays
+from delivery.store import audit, deliveries, endpoints, events, gates, replays
 from delivery.store.engine import Store
 from delivery.telemetry import BACKLOG, OLDEST, tell, warn
 
 #: Rows per transaction of housekeeping: small enough to hold no lock for long.
 _HANDFUL = 500
+
+#: How long it can be found out who changed what.
+_KEEP_AUDIT = timedelta(days=400)
 
 #: Leases that have run no longer than this are not prolonged. Together with the time between two renewals it has to fit
 #: into what a lease has more than the longest delivery needs.
@@ -111,9 +115,9 @@ class Housekeeping:
 
     async def prune(self) -> int:
         """Delete what is older than the retention, a handful per transaction; return the number of deliveries."""
-        before = self._around.clock.now() - self._retention
-        total = 0
-        for forget in (deliveries.prune, events.prune, replays.prune):
+        now, total = self._around.clock.now(), 0
+        for forget in (deliveries.prune, events.prune, replays.prune, audit.prune):
+            before = now - (_KEEP_AUDIT if forget is audit.prune else self._retention)
             gone = _HANDFUL
             while gone == _HANDFUL:
                 async with self._store.writing() as tx:
@@ -136,6 +140,7 @@ class Housekeeping:
             if disabled:
                 notices = [webhook_disabled(endpoint, now) for endpoint in disabled]
                 await post(tx, notices, now=now, luck=self._around.luck)
+                await audit.note(tx, HOOKLINE, *map(given_up, disabled), now=now, luck=self._around.luck)
         for endpoint in disabled:
             tell("endpoint.disabled", endpoint_id=endpoint.id, account_id=endpoint.account_id, reason=reason)
         return [endpoint.id for endpoint in disabled]

@@ -7,6 +7,7 @@ from functools import cache
 from aiohttp import web
 
 from service.api import (
+    audit,
     dead_letters,
     deliveries,
     event_types,
@@ -18,6 +19,7 @@ from service.api import (
     operations,
     publishing,
     replays,
+    sources,
     stats,
     streams,
     webhooks,
@@ -106,6 +108,9 @@ API = (
     Route("GET", "/api/stats", stats.report, "manage", "Rates, success, latency and backlog",
           stats.StatsQuery, stats.Stats, refuses=(422,)),
 
+    Route("GET", "/api/audit", audit.browse, "manage", "List what was changed, and by whom",
+          audit.AuditQuery, audit.AuditTrail),
+
     Route("GET", "/api/dead-letters", dead_letters.browse, "operate", "List dead letters",
           PageQuery, dead_letters.DeadLetters),
     Route("GET", "/api/dead-letters/{id}", dead_letters.find, "operate", "Show a dead letter",
@@ -113,6 +118,9 @@ API = (
     Route("POST", "/api/dead-letters/{id}/requeue", dead_letters.requeue, "operate", "Publish a dead letter again",
           dead_letters.Requeue, status=202),
     Route("DELETE", "/api/dead-letters/{id}", dead_letters.discard, "operate", "Delete a dead letter", status=204),
+
+    Route("GET", "/api/sources", sources.browse, "operate", "Show what feeds the service, and what is wrong with it",
+          gives=sources.Sources),
 )
 # fmt: on
 

@@ -8,13 +8,14 @@ from datetime import datetime
 from hmac import compare_digest
 from typing import NamedTuple, SupportsFloat, assert_never
 
+from delivery.domain.deeds import COMMAND_LINE, By, Deed
 from delivery.domain.errors import HooklineError, InvalidInput
 from delivery.domain.ids import new_id
 from delivery.domain.model import AccountId, KeyId, Plan, Scope, UserId
 from delivery.gather import Gatherer
 from delivery.intake import Meter, period
 from delivery.ports import Surroundings
-from delivery.store import accounts, logins
+from delivery.store import accounts, audit, logins
 from delivery.store.accounts import Account, ApiKey, User
 from delivery.store.cursors import PageRequest
 from delivery.store.engine import Store, Transaction
@@ -61,11 +62,12 @@ class Principal:
     csrf: str | None = None
 
     @property
-    def id(self) -> str:
-        """The id of the key, or of the user where none was shown."""
-        holder = self.key or self.user
-        assert holder is not None
-        return holder.id
+    def by(self) -> By:
+        """Who it is, for the audit trail."""
+        if self.key is not None:
+            return By(self.key.id, self.key.label)
+        assert self.user is not None
+        return By(self.user.id, self.user.email)
 
 
 class Bootstrapped(NamedTuple):
@@ -202,12 +204,34 @@ class Auth:
 
     # -- people and keys -----------------------------------------------------------------------------------------------
 
-    async def create_key(self, account_id: AccountId, name: str, scopes: Collection[Scope]) -> tuple[ApiKey, str]:
+    async def create_key(
+        self, account_id: AccountId, name: str, scopes: Collection[Scope], *, by: By
+    ) -> tuple[ApiKey, str]:
         """Make an API key; return it and its text, which is shown this once."""
         key, text = self._new_key(account_id, name, scopes)
         async with self._store.writing() as tx:
-            await accounts.add_key(tx, key)
+            await self._add_key(tx, by, key)
         return key, text
+
+    async def revoke_key(self, reach: Reach, key_id: str, *, by: By) -> bool:
+        """Revoke an API key: from now on it is refused everywhere. False: there is no such key in use."""
+        async with self._store.writing() as tx:
+            return await self._revoke_key(tx, reach, key_id, by)
+
+    async def _add_key(self, tx: Transaction, by: By, key: ApiKey) -> None:
+        await accounts.add_key(tx, key)
+        scopes = {"scopes": key.scopes}
+        await self._note(tx, by, Deed("key.created", key.account_id, key.id, key.label, after=scopes))
+
+    async def _revoke_key(self, tx: Transaction, reach: Reach, key_id: str, by: By) -> bool:
+        key = await accounts.revoke_key(tx, reach, key_id, self._around.clock.now())
+        if key is not None:
+            scopes = {"scopes": key.scopes}
+            await self._note(tx, by, Deed("key.revoked", key.account_id, key.id, key.label, before=scopes))
+        return key is not None
+
+    async def _note(self, tx: Transaction, by: By, deed: Deed) -> None:
+        await audit.note(tx, by, deed, now=self._around.clock.now(), luck=self._around.luck)
 
     def _new_key(self, account_id: AccountId, name: str, scopes: Collection[Scope]) -> tuple[ApiKey, str]:
         now = self._around.clock.now()
@@ -254,8 +278,15 @@ class Auth:
         await accounts.set_password(tx, user.id, password_hash, operator=operator)
         if not compare_digest(user.password_hash, password_hash):
             await logins.end_sessions_of(tx, user.id)
+            await self._note(tx, COMMAND_LINE, Deed("password.changed", user.account_id, user.id, user.email))
+        account = await accounts.account_of(tx, user.account_id)
         if plan is not None:
             await accounts.set_plan(tx, user.account_id, plan, PLANS[plan])
+        before = {"plan": account.plan, "operator": user.operator}
+        after = {"plan": plan or account.plan, "operator": operator}
+        if before != after:
+            deed = Deed("account.changed", account.id, account.id, user.email, before, after)
+            await self._note(tx, COMMAND_LINE, deed)
 
     async def _add(self, tx: Transaction, email: str, password_hash: str, plan: Plan, *, operator: bool) -> User:
         now, luck = self._around.clock.now(), self._around.luck
@@ -263,6 +294,8 @@ class Auth:
         user = User(UserId(new_id("usr", now, luck)), account.id, email, password_hash, operator, now)
         await accounts.add_account(tx, account)
         await accounts.add_user(tx, user)
+        made = Deed("account.created", account.id, account.id, email, after={"plan": plan, "operator": operator})
+        await self._note(tx, COMMAND_LINE, made)
         return user
 
     async def _replace_bootstrap_key(self, tx: Transaction, account_id: AccountId, *, operator: bool) -> str:
@@ -271,12 +304,12 @@ class Auth:
             page = await accounts.browse_keys(tx, reach, PageRequest(limit=100, cursor=cursor))
             for old in page.items:
                 if old.name == BOOTSTRAP_KEY and old.revoked_at is None:
-                    await accounts.revoke_key(tx, reach, old.id, self._around.clock.now())
+                    await self._revoke_key(tx, reach, old.id, COMMAND_LINE)
             cursor = page.next
             if cursor is None:
                 break
         key, text = self._new_key(account_id, BOOTSTRAP_KEY, ALL_SCOPES if operator else ACCOUNT_SCOPES)
-        await accounts.add_key(tx, key)
+        await self._add_key(tx, COMMAND_LINE, key)
         return text
 
 

@@ -23,6 +23,7 @@ from service.commands.replay import replay
 from service.commands.secrets import secrets
 from service.commands.serve import serve
 from service.commands.situation import Situation
+from service.commands.sources import sources
 from service.commands.troubles import explain
 
 
@@ -61,6 +62,7 @@ for command in (
     retry,
     replay,
     dead_letters,
+    sources,
     secrets,
     doctor,
     completion,

@@ -20,6 +20,7 @@ from service.keyfile import key_file, master_keys
 from service.runtime import system_surroundings
 from service.schema import version
 from service.settings import Settings, SettingsError, read_settings
+from service.survey import Problem, away, differing
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -165,15 +166,18 @@ async def _bus(settings: Settings) -> AsyncIterator[Finding]:
         async with connected(settings.bus_url, "doctor") as connection:
             survey = await topology.inspect(connection)
     except BrokerFault as error:
-        mend = "Check BUS_URL, and that RabbitMQ runs and lets this machine in"
-        yield Finding("fail", "bus", f"no answer: {error}", mend)
+        yield _of_bus(away(str(error)))
         return
     yield Finding("ok", "bus", "RabbitMQ answers")
-    for name, problem in survey.problems.items():
-        yield Finding("fail", name, problem, "`hookline serve` declares what is missing; delete what differs")
+    for problem in differing(survey):
+        yield _of_bus(problem)
     for depth in survey.depths:
         says = f"{depth.messages} messages, {depth.consumers} consumers"
         yield Finding("ok", depth.queue, says)
+
+
+def _of_bus(problem: Problem) -> Finding:
+    return Finding("fail", problem.subject, problem.says, problem.mend)
 
 
 def _egress(settings: Settings) -> Iterator[Finding]:

@@ -185,12 +185,21 @@ class Settings(BaseModel):
 def _show(name: str, value: Any) -> str:
     if name in _SECRET:
         return "(set)" if value else "(unset)"
-    if name in ("database_url", "bus_url", "egress_proxy") and value and "@" in value:
-        scheme, _, rest = value.partition("://")
-        return f"{scheme}://…@{rest.rpartition('@')[2]}"
+    if name in ("database_url", "bus_url", "egress_proxy") and value:
+        return without_password(value)
     if isinstance(value, tuple):
         return ",".join(str(part) for part in value)
     return "" if value is None else str(value)
+
+
+def without_password(url: str) -> str:
+    """An address without the user and the password in it.
+
+    >>> without_password("amqp://hook:line@broker/"), without_password("memory://")
+    ('amqp://…@broker/', 'memory://')
+    """
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else url
 
 
 def read_settings(

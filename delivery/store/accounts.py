@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, Text, func, insert, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from delivery.domain.model import AccountId, KeyId, Plan, Scope, UserId
@@ -50,6 +50,11 @@ class ApiKey:
     created_at: datetime
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        """What people know it by."""
+        return f"{self.name or 'API key'} …{self.last4}"
 
 
 async def add_account(tx: Transaction, account: Account) -> None:
@@ -137,10 +142,27 @@ async def browse_keys(tx: Transaction, reach: Reach, request: PageRequest) -> Pa
     return await page(tx, select(api_keys).where(reach.covers(api_keys)), api_keys.c.id, request, _key)
 
 
-async def revoke_key(tx: Transaction, reach: Reach, key_id: str, now: datetime) -> bool:
-    """Revoke a key, for every process at once; False: there is no such key in use."""
+@dataclass(frozen=True, slots=True)
+class Publishers:
+    """How many keys may publish, and when one of them was last used."""
+
+    keys: int
+    last_used_at: datetime | None
+
+
+async def publishers(tx: Transaction) -> Publishers:
+    """Count the keys in use that may publish, of all accounts."""
+    used = (api_keys.c.revoked_at.is_(None), type_coerce(api_keys.c.scopes, Text).contains('"publish"'))
+    query = select(func.count().label("keys"), func.max(api_keys.c.last_used_at).label("last_used_at")).where(*used)
+    return Publishers(**(await tx.execute(query)).one()._mapping)  # noqa: SLF001 - the documented way to a row's names
+
+
+async def revoke_key(tx: Transaction, reach: Reach, key_id: str, now: datetime) -> ApiKey | None:
+    """Revoke a key, for every process at once; None: there is no such key in use."""
     used = (reach.covers(api_keys), api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-    return (await tx.execute(update(api_keys).where(*used).values(revoked_at=now))).rowcount == 1
+    revoked = update(api_keys).where(*used).values(revoked_at=now).returning(api_keys)
+    row = (await tx.execute(revoked)).one_or_none()
+    return _key(row) if row else None
 
 
 async def touch_keys(tx: Transaction, last_used: Mapping[KeyId, datetime]) -> None:

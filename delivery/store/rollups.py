@@ -84,6 +84,13 @@ async def series(tx: Transaction, reach: Reach, window: Window) -> dict[datetime
     return {row.at: _counts(row._mapping) for row in await tx.execute(query)}  # noqa: SLF001 - the documented way
 
 
+async def accepted(tx: Transaction, reach: Reach, window: Window) -> Mapping[str, int]:
+    """How many events were accepted in the window, by type."""
+    events = func.sum(rollups.c.accepted).label("events")
+    query = select(rollups.c.event_type, events).where(*_within(reach, window)).group_by(rollups.c.event_type)
+    return {row.event_type: int(row.events) for row in await tx.execute(query)}
+
+
 async def busiest(tx: Transaction, reach: Reach, window: Window, *, limit: int) -> Sequence[Share]:
     """The endpoints with the most attempts in the window."""
     most = (

@@ -342,3 +342,20 @@ dead_letters = Table(
     Column("headers", Json, nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", String(40), comment="whose object; NULL: nobody's, or everybody's"),
+    Column("at", Moment, nullable=False),
+    Column("who_id", String(40), nullable=False, comment="a user, a key, the command line, or hookline itself"),
+    Column("who", String(320), nullable=False, comment="what they were called then"),
+    Column("what", String(32), nullable=False),
+    Column("object_id", String(40), nullable=False, index=True),
+    Column("name", Text, nullable=False, comment="what the object was called then"),
+    Column("before", Json, comment="the members that are different, without secrets"),
+    Column("after", Json),
+    Index(None, "account_id", "id"),
+    comment="who changed what",
+)

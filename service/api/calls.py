@@ -12,9 +12,12 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from delivery.domain.deeds import Deed
 from delivery.domain.envelope import MOST_BYTES, read_json, write_json
 from delivery.domain.errors import HooklineError, InvalidInput
 from delivery.domain.model import Scope
+from delivery.store import audit
+from delivery.store.engine import Transaction
 from delivery.store.reach import Reach
 from service.auth import Principal
 from service.credentials import Credentials
@@ -98,6 +101,11 @@ class Call(Generic[T]):
     def charge(self, events: int) -> None:
         """Note how many events the caller's key was charged."""
         self.request[CHARGED] = events
+
+    async def note(self, tx: Transaction, deed: Deed) -> None:
+        """Write down that the caller did this, in the transaction that does it."""
+        around = self.runtime.around
+        await audit.note(tx, self.principal.by, deed, now=around.clock.now(), luck=around.luck)
 
 
 Result = BaseModel | web.StreamResponse | None

@@ -7,6 +7,7 @@ from typing import Any
 from consumers.letters import revived
 from consumers.wire import Message
 from delivery.domain.catalogue import PUBLISHED
+from delivery.domain.deeds import Deed, Members, What
 from delivery.domain.envelope import read_json, write_json
 from delivery.domain.errors import NotFound
 from delivery.store import dead_letters
@@ -69,18 +70,24 @@ async def requeue(call: Call[Requeue]) -> None:
     if call.asked.body is not None:
         message = _edited(message, call.asked.body)
     await call.runtime.bus.publish(message)
-    await _discard(call)
+    edited = None if call.asked.body is None else {"body": "another one"}
+    async with call.runtime.store.writing() as tx:
+        await dead_letters.discard(tx, letter.id)
+        await call.note(tx, _deed("dead_letter.requeued", letter, edited))
 
 
 async def discard(call: Call[None]) -> None:
     """Delete a dead letter."""
-    if not await _discard(call):
-        raise NotFound("dead letter")
-
-
-async def _discard(call: Call[Any]) -> bool:
     async with call.runtime.store.writing() as tx:
-        return await dead_letters.discard(tx, call.id)
+        letter = await _found(tx, call.id)
+        if not await dead_letters.discard(tx, letter.id):  # somebody was quicker
+            raise NotFound("dead letter")
+        await call.note(tx, _deed("dead_letter.discarded", letter))
+
+
+def _deed(what: What, letter: dead_letters.DeadLetter, after: Members | None = None) -> Deed:
+    """A letter is no account's: nobody knows whose it was to be."""
+    return Deed(what, None, letter.id, f"{letter.reason} in {letter.queue}", after=after)
 
 
 async def _found(tx: Transaction, letter_id: str) -> dead_letters.DeadLetter:

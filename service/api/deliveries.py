@@ -7,6 +7,7 @@ from pydantic import Field
 
 from delivery.domain import model
 from delivery.domain.catalogue import TEST_TYPE
+from delivery.domain.deeds import Deed, What
 from delivery.domain.errors import Conflict, NotFound
 from delivery.domain.model import Status
 from delivery.store import deliveries, endpoints, events, log
@@ -130,6 +131,7 @@ async def retry(call: Call[None]) -> Delivery:
             raise Conflict("webhook_disabled", f"The webhook is disabled: {endpoint.disabled_reason}")
         if not await deliveries.ask(tx, delivery.id, "manual", call.runtime.around.clock.now()):
             raise Conflict("delivery_in_progress", "An attempt is being made right now")
+        await call.note(tx, _deed("delivery.retried", delivery))
         asked = delivery_shape(await _found(tx, call.reach, call.id))
     call.runtime.courier.wake()
     return asked
@@ -142,6 +144,7 @@ async def cancel(call: Call[None]) -> Delivery:
         now = call.runtime.around.clock.now()
         if not await deliveries.cancel(tx, call.reach, call.id, reason="cancelled by request", now=now):
             raise Conflict("conflict", f"The delivery has already ended: {delivery.status}")
+        await call.note(tx, _deed("delivery.cancelled", delivery))
         return delivery_shape(await _found(tx, call.reach, call.id))
 
 
@@ -150,6 +153,10 @@ async def _found(tx: Transaction, reach: Reach, delivery_id: str) -> model.Deliv
     if delivery is None:
         raise NotFound("delivery")
     return delivery
+
+
+def _deed(what: What, delivery: model.Delivery) -> Deed:
+    return Deed(what, delivery.account_id, delivery.id, f"{delivery.event_type} to {delivery.url}")
 
 
 def delivery_shape(delivery: model.Delivery) -> Delivery:

@@ -50,7 +50,9 @@ async def create(call: Call[NewKey]) -> MadeKey:
     scopes = frozenset(call.asked.scopes)
     if not scopes <= call.principal.scopes:
         raise Forbidden("forbidden", "Only an operator can make keys that operate")
-    key, text = await call.runtime.auth.create_key(call.principal.account_id, call.asked.name, scopes)
+    key, text = await call.runtime.auth.create_key(
+        call.principal.account_id, call.asked.name, scopes, by=call.principal.by
+    )
     tell("key.made", key_id=key.id, account_id=key.account_id, scopes=sorted(scopes), user_id=_user_id(call))
     return MadeKey(**_members(key), key=text)
 
@@ -64,9 +66,8 @@ async def browse(call: Call[PageQuery]) -> Keys:
 
 async def revoke(call: Call[None]) -> None:
     """Revoke a key: from now on it is refused everywhere."""
-    async with call.runtime.store.writing() as tx:
-        if not await accounts.revoke_key(tx, call.reach, call.id, call.runtime.around.clock.now()):
-            raise NotFound("API key")
+    if not await call.runtime.auth.revoke_key(call.reach, call.id, by=call.principal.by):
+        raise NotFound("API key")
     tell("key.revoked", key_id=call.id, user_id=_user_id(call))
 
 

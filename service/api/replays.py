@@ -144,7 +144,7 @@ async def start(call: Call[NewReplay]) -> PlannedReplay:
     if call.asked.dry_run:
         async with call.runtime.store.reading() as tx:
             return _planned(None, await replays.preview(tx, call.reach, which))
-    replay, found = await call.runtime.replays.start(call.reach, which, by=call.principal.id)
+    replay, found = await call.runtime.replays.start(call.reach, which, by=call.principal.by)
     return _planned(replay.id, found)
 
 
@@ -167,7 +167,7 @@ async def find(call: Call[None]) -> ReplayInFull:
 
 async def stop(call: Call[None]) -> Replay:
     """Stop a replay. What it asked for and nobody is sending yet is withdrawn."""
-    return _replay(await call.runtime.replays.stop(call.reach, call.id))
+    return _replay(await call.runtime.replays.stop(call.reach, call.id, by=call.principal.by))
 
 
 def _planned(replay_id: str | None, found: replays.Preview) -> PlannedReplay:

@@ -25,6 +25,8 @@ NEXT_SECRET = "whsec_FNqMZZzisQzM2uv5kNGYOLDX7As+l4GOy5bE262+FyI="  # noqa: S105
 
 TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1c3JfMDE4In0.Zm9yIHRoZSBleGFtcGxlIG9ubHk"  # noqa: S105 - no more
 USER: Mapping[str, Any] = {"id": "usr_018e3c7d47386513270e269e0d37", "email": EMAIL, "plan": "enterprise"}
+#: What the audit trail calls the key that asks: its name, and what it ends in.
+CALLER = "bootstrap …x4Qs"
 API_KEY = "tmk_sAjIhKtJ0RlgLKOmxgJTeKdNnFRIBXuD"
 
 KEY: Mapping[str, Any] = {
@@ -58,6 +60,18 @@ WEBHOOK: Mapping[str, Any] = {
     "updated_at": "2024-03-14T10:23:50.000Z",
 }
 CHANGED: Mapping[str, Any] = {**WEBHOOK, "rate_limit": 50, "updated_at": "2024-03-14T10:23:53.000Z"}
+CHANGE: Mapping[str, Any] = {
+    "id": "aud_018e3c7d76188db44fc17ddb6ea0",
+    "account_id": ACCOUNT_ID,
+    "at": "2024-03-14T10:23:53.000Z",
+    "who_id": "key_018e3c7d7a00f28c105d1fb17c23",
+    "who": CALLER,
+    "what": "webhook.changed",
+    "object": WEBHOOK["id"],
+    "name": URL,
+    "before": {"rate_limit": None},
+    "after": {"rate_limit": 50},
+}
 ROTATED: Mapping[str, Any] = {
     **CHANGED,
     "secrets": [
@@ -235,6 +249,25 @@ FIGURES: Mapping[str, Any] = {
     "p50_ms": 181.02,
     "p95_ms": 362.04,
     "p99_ms": 362.04,
+}
+
+SOURCES: Mapping[str, Any] = {
+    "at": "2024-03-14T10:24:20.000Z",
+    "consuming": True,
+    "consumers": [
+        {
+            "name": "annotation",
+            "queue": "hookline.annotation",
+            "events": ["annotation.completed"],
+            "up": True,
+            "why": None,
+            "accepted": 1,
+        }
+    ],
+    "http": {"keys": 2, "last_used_at": None},
+    "bus": {"kind": "in-process", "address": "memory://", "reachable": True},
+    "queues": [{"queue": "hookline.annotation", "messages": 0, "consumers": 1}],
+    "problems": [],
 }
 
 DEAD_LETTER: Mapping[str, Any] = {

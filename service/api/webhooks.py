@@ -139,7 +139,7 @@ async def create(call: Call[NewWebhook]) -> WebhookWithSecret:
     """Register a webhook."""
     asked = call.asked.model_dump(exclude={"secret", "signing"})
     endpoint, secret = await call.runtime.registry.register(
-        call.principal.account_id, Wishes(**asked), call.asked.secret
+        call.principal.account_id, Wishes(**asked), call.asked.secret, by=call.principal.by
     )
     return _with_secret(call, endpoint, RecentHealth(None, None), secret)
 
@@ -161,20 +161,20 @@ async def find(call: Call[None]) -> Webhook:
 async def change(call: Call[WebhookChanges]) -> Webhook:
     """Change a webhook. It holds from the next attempt on."""
     changes = call.asked.model_dump(exclude_unset=True)
-    endpoint = await call.runtime.registry.change(call.reach, call.id, changes)
+    endpoint = await call.runtime.registry.change(call.reach, call.id, changes, by=call.principal.by)
     async with call.runtime.store.reading() as tx:
         return await _shape(tx, call, endpoint)
 
 
 async def remove(call: Call[None]) -> None:
     """Delete a webhook. Its log stays."""
-    await call.runtime.registry.remove(call.reach, call.id)
+    await call.runtime.registry.remove(call.reach, call.id, by=call.principal.by)
 
 
 async def rotate(call: Call[Rotation]) -> WebhookWithSecret:
     """Give a webhook a new secret."""
     endpoint, secret = await call.runtime.registry.rotate(
-        call.reach, call.id, call.asked.secret, overlap_s=call.asked.overlap_seconds
+        call.reach, call.id, call.asked.secret, overlap_s=call.asked.overlap_seconds, by=call.principal.by
     )
     async with call.runtime.store.reading() as tx:
         return _with_secret(call, endpoint, await endpoints.health(tx, endpoint.id), secret)
@@ -182,7 +182,7 @@ async def rotate(call: Call[Rotation]) -> WebhookWithSecret:
 
 async def test(call: Call[None]) -> TestAttempt:
     """Send a signed sample now."""
-    delivery_id, attempt = await call.runtime.registry.test(call.reach, call.id)
+    delivery_id, attempt = await call.runtime.registry.test(call.reach, call.id, by=call.principal.by)
     async with call.runtime.store.reading() as tx:
         delivery = await log.find(tx, call.reach, delivery_id)
         found = await events.find(tx, call.reach, delivery.event_id) if delivery else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from delivery.domain.deeds import COMMAND_LINE
 from delivery.domain.model import AccountId, Plan, Scope
 from service.commands.examples import examples
 from service.commands.printing import print_json, print_table
@@ -16,7 +17,6 @@ from service.commands.situation import Situation
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from delivery.ports import Surroundings
     from delivery.store.accounts import ApiKey
     from delivery.store.engine import Store
     from service.auth import Auth
@@ -33,7 +33,6 @@ class _Office:
     """What is needed to see to accounts."""
 
     store: "Store"
-    around: "Surroundings"
     auth: "Auth"
 
     async def account(self, email: str | None, account: str | None) -> AccountId:
@@ -61,7 +60,7 @@ async def _open_office(settings: Settings) -> AsyncIterator[_Office]:
 
     settings, around = with_keys(settings), system_surroundings()
     async with open_database(settings) as store:
-        yield _Office(store, around, Auth(store, around, settings))
+        yield _Office(store, Auth(store, around, settings))
 
 
 def _in_office(situation: Situation, work: Callable[[_Office], Awaitable[T]]) -> T:
@@ -143,7 +142,7 @@ def create(  # noqa: PLR0913 - one argument per option
     _check_named(email, account)
 
     async def work(office: _Office) -> "tuple[ApiKey, str]":
-        return await office.auth.create_key(await office.account(email, account), name, scopes)
+        return await office.auth.create_key(await office.account(email, account), name, scopes, by=COMMAND_LINE)
 
     key, text = _in_office(situation, work)
     if as_json:
@@ -181,11 +180,9 @@ def revoke(situation: Situation, key_id: str) -> None:
     """Revoke an API key, by its id. No process accepts it from now on."""
 
     async def work(office: _Office) -> bool:
-        from delivery.store import accounts
         from delivery.store.reach import EVERYONE
 
-        async with office.store.writing() as tx:
-            return await accounts.revoke_key(tx, EVERYONE, key_id, office.around.clock.now())
+        return await office.auth.revoke_key(EVERYONE, key_id, by=COMMAND_LINE)
 
     if not _in_office(situation, work):
         raise click.ClickException(f"There is no key {key_id} in use; `hookline keys list` shows their ids")

@@ -1,10 +1,23 @@
 """Every page on one page. What people see in a browser is no part of the API's description."""
 
+from service.api.audit import AuditQuery
 from service.api.calls import Route
 from service.api.deliveries import DeliveryQuery
 from service.api.events import EventQuery
 from service.api.shapes import PageQuery
-from service.dashboard import catalogue, deliveries, events, files, home, keys, replays, sign_in, webhooks
+from service.dashboard import (
+    audit,
+    catalogue,
+    deliveries,
+    events,
+    files,
+    home,
+    keys,
+    replays,
+    sign_in,
+    sources,
+    webhooks,
+)
 from service.dashboard.charts import Period
 
 _HTML = "text/html"
@@ -59,5 +72,10 @@ DASHBOARD = (
     Route("GET", "/catalogue", catalogue.browse, "page", "All types of event", media=_HTML),
     Route("GET", "/catalogue/{type}", catalogue.find, "page", "One type, its fields and a sample", media=_HTML),
     Route("POST", "/catalogue/{type}", catalogue.send, "page", "Publish a sample", media=_HTML),
+
+    Route("GET", "/audit", audit.browse, "page", "Who changed what", AuditQuery, media=_HTML),
+
+    Route("GET", "/sources", sources.show_sources, "operators' page", "What feeds the service", media=_HTML),
+    Route("GET", "/sources/live", sources.watch, "operators' page", "What feeds it, live", media=_STREAM),
 )
 # fmt: on

@@ -26,6 +26,7 @@ from sqlalchemy import func, select
 
 from consumers.wire import publication
 from delivery.domain.catalogue import PUBLISHED
+from delivery.domain.deeds import COMMAND_LINE
 from delivery.domain.envelope import write_json
 from delivery.domain.model import AccountId
 from delivery.registry import Wishes
@@ -103,7 +104,7 @@ async def register(runtime: Runtime, receiver: Receiver, number: int) -> list[Ac
         async with runtime.store.writing() as tx:
             await accounts.add_account(tx, accounts.Account(name, "enterprise", None, datetime.now(UTC)))
         wishes = Wishes(url=f"http://127.0.0.1:{receiver.port}/{name}", events=["*"])
-        await runtime.registry.register(name, wishes, None)
+        await runtime.registry.register(name, wishes, None, by=COMMAND_LINE)
     return names
 
 

@@ -23,6 +23,9 @@ PAGES = (
     "/catalogue/batch.failed",
     "/keys",
     "/api/docs",
+    "/audit",
+    "/audit?who=nobody",
+    "/sources",
 )
 
 
@@ -48,6 +51,7 @@ async def test_a_new_customer_registers_a_webhook_and_sees_a_sample_arrive(perso
 async def test_every_page_is_readable_and_without_barriers(
     program: Program, browser: Browser, receiver: Receiver, size: tuple[int, int], *, dark: bool
 ) -> None:
+    await program.bootstrap("--operator")  # who may see every page
     webhook = await program.register(receiver.url)
     await program.run("trigger", "batch.failed")
     async with at_a_page(browser, program.settings["URL"], size, dark=dark) as person:

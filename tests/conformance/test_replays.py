@@ -27,7 +27,7 @@ from delivery.store.replay_parts import FIRST
 from delivery.store.replays import Counts, Preview, Replay
 from tests.conformance.rows import claim, deliveries_in, delivery_in, endpoint_in, row, settle
 from tests.support.clock import NOON, ManualClock
-from tests.support.samples import a_parcel, an_event
+from tests.support.samples import BY, a_parcel, an_event
 from tests.support.stores import ACCOUNT, NEIGHBOUR
 
 SECOND = timedelta(seconds=1)
@@ -47,7 +47,7 @@ class Process:
         return Replays(self.store, Surroundings(self.clock, Random(1), os.urandom))
 
     async def start(self, which: DeliveryFilter = FAILED, reach: Reach = OURS) -> str:
-        replay, _ = await self.replays.start(reach, which, by="key_1")
+        replay, _ = await self.replays.start(reach, which, by=BY)
         return replay.id
 
     async def run(self) -> None:
@@ -355,7 +355,7 @@ async def test_a_replay_that_is_stopped_asks_for_no_more_and_takes_back_what_nob
     others = Crowded(endpoints=[pending.endpoint_id])
     (sending,) = await claim(store, now=process.clock.now(), limit=1, crowded=others)
 
-    assert (await process.replays.stop(OURS, replay_id)).state == "stopped"
+    assert (await process.replays.stop(OURS, replay_id, by=BY)).state == "stopped"
     await process.run()
 
     assert await waiting_for(store, parcels) == 1, "what is on its way is not called back"
@@ -367,14 +367,14 @@ async def test_a_replay_that_is_stopped_asks_for_no_more_and_takes_back_what_nob
     assert (ended.state, ended.finished_at) == ("stopped", process.clock.now())
     assert ended.counts == Counts(matched=61, asked=51, delivered=1, withdrawn=50)
     with pytest.raises(Conflict, match="already ended: stopped"):
-        await process.replays.stop(OURS, replay_id)
+        await process.replays.stop(OURS, replay_id, by=BY)
 
 
 async def test_nobody_stops_anothers_replay(process: Process) -> None:
     await failed_in(process.store, await endpoint_in(process.store), 1)
     replay_id = await process.start()
     with pytest.raises(NotFound):
-        await process.replays.stop(Reach(NEIGHBOUR), replay_id)
+        await process.replays.stop(Reach(NEIGHBOUR), replay_id, by=BY)
     assert (await process.look(replay_id)).state == "running"
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from delivery.domain.deeds import registered
 from delivery.domain.errors import InvalidInput
 from delivery.domain.gate import OPENS_AFTER
 from delivery.domain.ids import new_id
 from delivery.domain.model import Answer, KeyId
-from delivery.store import accounts, dead_letters, deliveries, endpoints, events, log
+from delivery.store import accounts, audit, dead_letters, deliveries, endpoints, events, log
 from delivery.store.accounts import ApiKey
+from delivery.store.audit import AuditFilter
 from delivery.store.cursors import Page, PageRequest, encode
 from delivery.store.dead_letters import DeadLetter
 from delivery.store.endpoints import Turn
@@ -23,7 +25,7 @@ from delivery.store.log import DeliveryFilter
 from delivery.store.reach import EVERYONE, Reach
 from tests.conformance.rows import attempts_in, deliveries_in, delivery_in, endpoint_in, events_in, settle
 from tests.support.clock import NOON
-from tests.support.samples import an_attempt, an_event, an_outcome
+from tests.support.samples import BY, an_attempt, an_event, an_outcome
 from tests.support.stores import ACCOUNT, NEIGHBOUR
 
 SECOND = timedelta(seconds=1)
@@ -186,6 +188,7 @@ async def test_nothing_that_reads_or_changes_reaches_into_another_account(store:
     key = a_key(KeyId("key_1"))
     async with store.writing() as tx:
         await accounts.add_key(tx, key)
+        await audit.note(tx, BY, registered(endpoint), now=NOON, luck=random.Random(1))
 
     async def seen_with(reach: Reach) -> list[bool]:
         async with store.writing() as tx:
@@ -201,7 +204,8 @@ async def test_nothing_that_reads_or_changes_reaches_into_another_account(store:
                 bool((await log.browse(tx, reach, DeliveryFilter(q=parcel.delivery_id), ALL)).items),
                 bool(await log.attempts_of(tx, reach, parcel.delivery_id)),
                 bool((await accounts.browse_keys(tx, reach, ALL)).items),
-                await accounts.revoke_key(tx, reach, key.id, NOON),
+                bool((await audit.browse(tx, reach, AuditFilter(), ALL)).items),
+                await accounts.revoke_key(tx, reach, key.id, NOON) is not None,
                 await deliveries.cancel(tx, reach, parcel.delivery_id, reason="by hand", now=NOON),
             ]
 

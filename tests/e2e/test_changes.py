@@ -9,6 +9,7 @@ from delivery.domain.signing import standard_signature
 from tests.support.clock import NOON
 from tests.support.polling import until
 from tests.support.receiver import Receiver, receiving, verifies
+from tests.support.samples import BY
 from tests.support.world import SECRET, World, another
 
 NEW = "a-new-signing-secret"
@@ -20,7 +21,7 @@ DAY = 24 * HOUR
 async def rotate(world: World, receiver: Receiver) -> None:
     """Register an endpoint, and give it a new secret; the old one stays valid for a day."""
     endpoint = await world.register(receiver.url, SECRET)
-    await world.registry.rotate(world.reach, endpoint.id, NEW, overlap_s=DAY)
+    await world.registry.rotate(world.reach, endpoint.id, NEW, overlap_s=DAY, by=BY)
 
 
 # --- rotation ---------------------------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ async def test_a_changed_url_secret_and_header_hold_from_the_next_attempt_on_in_
         assert len(receiver.calls) == 2
 
         await world.change(endpoint, url=new_home.url, headers={"Authorization": "Bearer abc"})
-        await world.registry.rotate(world.reach, endpoint.id, NEW, overlap_s=0)
+        await world.registry.rotate(world.reach, endpoint.id, NEW, overlap_s=0, by=BY)
         for process in (world, other):
             await process.publish()
             await process.quiet()
@@ -134,7 +135,7 @@ async def test_what_waits_for_an_endpoint_that_is_deleted_ends_and_says_why(worl
     receiver.answers(500)
     await world.publish()
     await world.quiet()
-    await world.registry.remove(world.reach, endpoint.id)
+    await world.registry.remove(world.reach, endpoint.id, by=BY)
     assert await world.housekeeping.cancel_stranded() == 1
     await world.later(7 * DAY)
     ended = await world.delivery()
@@ -151,7 +152,7 @@ async def test_a_retry_that_comes_due_before_anybody_cleared_up_is_not_sent_eith
     await world.publish()
     await world.quiet()
     if how == "deleted":
-        await world.registry.remove(world.reach, endpoint.id)
+        await world.registry.remove(world.reach, endpoint.id, by=BY)
     else:
         await world.change(endpoint, active=False)
     await world.later(1.1 * MINUTE)
@@ -167,7 +168,7 @@ async def test_what_is_on_its_way_when_its_endpoint_is_deleted_still_counts(worl
     receiver.door.clear()
     await world.publish()
     await until(lambda: len(receiver.calls) == 1)
-    await world.registry.remove(world.reach, endpoint.id)
+    await world.registry.remove(world.reach, endpoint.id, by=BY)
     receiver.door.set()
     await world.quiet()
     assert (await world.delivery()).status == "delivered"

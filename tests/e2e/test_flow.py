@@ -12,6 +12,7 @@ from standardwebhooks.webhooks import Webhook
 from delivery.domain.signing import standard_secret
 from tests.support.clock import NOON
 from tests.support.receiver import Receiver, verify_webhook
+from tests.support.samples import BY
 from tests.support.world import SECRET, World
 
 MINUTE = 60
@@ -106,7 +107,7 @@ async def test_a_test_call_is_answered_with_its_attempt_and_never_repeated(world
     endpoint = await world.register(receiver.url, events=["batch.completed"])
     receiver.answers(500)
 
-    delivery_id, attempt = await world.registry.test(world.reach, endpoint.id)
+    delivery_id, attempt = await world.registry.test(world.reach, endpoint.id, by=BY)
 
     assert attempt.trigger == "test"
     assert attempt.outcome.answer is not None

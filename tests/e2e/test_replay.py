@@ -11,14 +11,14 @@ from delivery.store.log import DeliveryFilter
 from delivery.store.replays import Replay, browse
 from tests.support.polling import until
 from tests.support.receiver import Receiver, receiving
-from tests.support.samples import a_submission
+from tests.support.samples import BY, a_submission
 from tests.support.world import World, another, working
 
 FAILED = DeliveryFilter(status="failed")
 
 
 async def start(world: World, which: DeliveryFilter = FAILED) -> None:
-    await world.replays.start(world.reach, which, by="key_1")
+    await world.replays.start(world.reach, which, by=BY)
 
 
 async def go_on(world: World, seconds: float = 1) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.polling import until
 from tests.support.receiver import Call, Receiver, Reply, verifies
-from tests.support.samples import a_submission
+from tests.support.samples import BY, a_submission
 from tests.support.world import World
 
 HOUR = 3600
@@ -56,7 +56,7 @@ async def flow(world: World, url: str, secrets: Sequence[str], customer: Switchi
     for burst in range(BURSTS):
         await world.publish(*(a_submission() for _ in range(AT_ONCE)))
         if burst in rotations:  # with the burst on its way
-            await world.registry.rotate(world.reach, endpoint.id, rotations[burst], overlap_s=DAY)
+            await world.registry.rotate(world.reach, endpoint.id, rotations[burst], overlap_s=DAY, by=BY)
             customer.told += 1
         await world.quiet()
         await world.later(2 * HOUR)
@@ -115,7 +115,7 @@ async def test_of_four_secrets_that_are_valid_the_receiver_may_know_any(
     secrets = [f"signing-secret-number-{number}" for number in range(4)]
     endpoint = await world.register(receiver.url, secrets[0])
     for secret in secrets[1:]:
-        await world.registry.rotate(world.reach, endpoint.id, secret, overlap_s=DAY)
+        await world.registry.rotate(world.reach, endpoint.id, secret, overlap_s=DAY, by=BY)
     receiver.trusts_only(secrets[known])
     await world.publish()
     await world.quiet()
@@ -132,7 +132,7 @@ async def test_a_receiver_that_knows_none_of_them_gets_each_once_and_then_waits_
 ) -> None:
     endpoint = await world.register(receiver.url, FIRST)
     for number in range(8):
-        await world.registry.rotate(world.reach, endpoint.id, f"signing-secret-number-{number}", overlap_s=DAY)
+        await world.registry.rotate(world.reach, endpoint.id, f"signing-secret-number-{number}", overlap_s=DAY, by=BY)
     receiver.answers(401)
     await world.publish()
     await world.quiet()
@@ -146,7 +146,7 @@ async def test_a_receiver_that_never_switched_fails_when_the_overlap_is_over_and
 ) -> None:
     secrets = [FIRST, "the-second-signing-secret"]
     endpoint = await world.register(receiver.url, FIRST)
-    await world.registry.rotate(world.reach, endpoint.id, secrets[1], overlap_s=DAY)
+    await world.registry.rotate(world.reach, endpoint.id, secrets[1], overlap_s=DAY, by=BY)
     receiver.trusts_only(FIRST)
     await world.later(DAY - 1)
     await world.publish(job_id="just_before")
@@ -179,7 +179,7 @@ async def test_a_receiver_that_takes_the_new_secret_while_a_request_is_on_its_wa
     receiver.answers(401, 200)
     await world.publish()
     await until(lambda: len(receiver.calls) == 1)
-    await world.registry.rotate(world.reach, endpoint.id, "the-second-signing-secret", overlap_s=DAY)
+    await world.registry.rotate(world.reach, endpoint.id, "the-second-signing-secret", overlap_s=DAY, by=BY)
     receiver.door.set()
     await world.quiet()
     assert [attempt.trigger for attempt in await world.attempts()] == ["first", "rotation"]

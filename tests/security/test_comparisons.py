@@ -15,6 +15,7 @@ _TELLING = ("digest", "signature", "token", "secret", "password", "csrf", "hmac"
 #: What looks like it and is not: nobody from outside has a say in either side.
 _AMONG_OURSELVES = {
     "other != secret",  # one endpoint's own secrets
+    "before.secrets != after.secrets",  # sealed, and both out of the store
     "sealed_with(secret.sealed) == self._ring.newest",  # names of master keys
     "sealed_with(secret.sealed) != self._ring.newest",
 }

@@ -143,7 +143,7 @@ async def deliver(life: Life, client: aiohttp.ClientSession, receiver: Receiver)
     await life.run("publish", "-", stdin='{"event": "nonsense"}\n')
     await life.run("trigger", "annotation.completed")
     await until(lambda: _attempted(life), within_s=30)
-    for what in ("/api/webhooks", path, "/api/events", "/api/deliveries"):
+    for what in ("/api/webhooks", path, "/api/events", "/api/deliveries", "/api/audit"):
         await life.ask(client, "GET", what, headers=key)
     for delivery in (await life.ask(client, "GET", "/api/deliveries", headers=key))["items"]:
         await life.ask(client, "GET", f"/api/deliveries/{delivery['id']}", headers=key)

@@ -21,7 +21,7 @@ from service.api.curl import command
 from service.api.docs import page
 from service.api.examples import EXAMPLES
 from service.api.openapi import describe
-from service.api.specimens import EMAIL, URL
+from service.api.specimens import CALLER, EMAIL, URL
 from service.app import API, OPERATIONS
 from tests.service.house import Account, House, open_house
 from tests.support.clock import ManualClock
@@ -150,7 +150,13 @@ async def test_each_example_in_turn_is_answered_as_it_says(
     house: House, ada: Account, operator: Account, receiver: Receiver
 ) -> None:
     receiver.judges(answers)
-    stands_for = {URL: receiver.url, "yourapp.com": urlsplit(receiver.url).netloc, "203.0.113.7": "127.0.0.1"}
+    caller = f"bootstrap …{ada.api_key[-4:]}"
+    stands_for = {
+        URL: receiver.url,
+        CALLER: caller,
+        "yourapp.com": urlsplit(receiver.url).netloc,
+        "203.0.113.7": "127.0.0.1",
+    }
     cast = Cast(house, ada, operator, Likeness(stands_for))
     for name in EXAMPLES:
         await BEFORE.get(name, Cast.time_passes)(cast)

@@ -21,7 +21,7 @@ async def _pages(caller: Caller, path: str, limit: int, between: Any) -> list[li
     return pages
 
 
-@pytest.mark.parametrize("noun", ["events", "deliveries", "webhooks", "keys", "replays"])
+@pytest.mark.parametrize("noun", ["events", "deliveries", "webhooks", "keys", "replays", "audit"])
 async def test_a_list_shows_each_row_once_while_others_are_being_added(
     house: House, ada: Account, receiver: Receiver, noun: str
 ) -> None:
@@ -32,7 +32,7 @@ async def test_a_list_shows_each_row_once_while_others_are_being_added(
         nonlocal added
         added += 1
         house.clock.forward(1)
-        if noun == "webhooks":
+        if noun in ("webhooks", "audit"):
             await ada.key.register(receiver.url)
         elif noun == "keys":
             await ada.user.post("/api/keys")

@@ -8,7 +8,7 @@ from tests.service.house import Account, House
 from tests.support.receiver import Receiver
 
 _OF_OBJECTS = [route for route in API if "{id}" in route.path and route.need != "operate"]
-_LISTS = ["events", "deliveries", "webhooks", "keys", "replays"]
+_LISTS = ["events", "deliveries", "webhooks", "keys", "replays", "audit"]
 
 
 @pytest.fixture
@@ -20,12 +20,14 @@ async def owned(house: House, ada: Account, receiver: Receiver) -> dict[str, str
     (delivery,) = await ada.key.deliveries()
     (key,) = (await ada.user.get("/api/keys")).body["items"]
     replay = (await ada.key.post("/api/replays", {"filter": {"status": "delivered"}})).body
+    (registered,) = (await ada.key.get("/api/audit", object=webhook["id"])).body["items"]
     return {
         "webhooks": webhook["id"],
         "events": event["id"],
         "deliveries": delivery["id"],
         "keys": key["id"],
         "replays": replay["id"],
+        "audit": registered["id"],
     }
 
 

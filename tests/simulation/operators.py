@@ -6,6 +6,7 @@ from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from delivery.domain.deeds import By
 from delivery.domain.errors import HooklineError
 from delivery.domain.model import AccountId
 from delivery.domain.sealing import KeyRing
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _SECRET = "a-signing-secret-{}"
 _PATIENCE = 3
+_BY = By("usr_1", "an operator")
 _RING = KeyRing.parse(MASTER_KEYS)
 
 
@@ -34,6 +36,7 @@ class _Caller:
     """Who asks, as far as a handler looks."""
 
     reach: Reach
+    by: By = _BY
 
 
 class _Request(dict[Any, Any]):
@@ -99,13 +102,13 @@ class Operators:
             retry_schedule=wanted.schedule,
             rate_limit=wanted.rate_limit,
         )
-        await self._insist(lambda runtime: runtime.registry.register(AccountId(wanted.account), wishes, secret))
+        await self._insist(lambda runtime: runtime.registry.register(AccountId(wanted.account), wishes, secret, by=_BY))
 
     async def _replay(self) -> None:
         """Send once more what failed, or everything."""
         which = DeliveryFilter(status=self._luck.choice(("failed", "delivered", None)))
         reach = Reach(AccountId(self._luck.choice(ACCOUNTS)))
-        await self._insist(lambda runtime: runtime.replays.start(reach, which, by="an operator"))
+        await self._insist(lambda runtime: runtime.replays.start(reach, which, by=_BY))
 
     async def _about_delivery(self, action: Action) -> None:
         rows = [versions[-1].row for versions in self._world.history.deliveries.values()]

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from delivery.domain.catalogue import PUBLISHED
+from delivery.domain.deeds import By
 from delivery.domain.envelope import Submission, submit
 from delivery.domain.ids import new_id
 from delivery.domain.model import (
@@ -28,6 +29,9 @@ from delivery.domain.model import (
 )
 from tests.support.clock import NOON
 from tests.support.stores import ACCOUNT
+
+#: Who does what tests have done.
+BY = By("usr_1", "ada@example.com")
 
 BODY = b'{"event":"annotation.completed","timestamp":"2024-03-14T10:23:45.000Z","data":{"job_id":"ann_1"}}'
 

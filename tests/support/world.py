@@ -34,7 +34,7 @@ from delivery.store.reach import Reach
 from delivery.upkeep import Housekeeping, Sweep
 from tests.support.clock import ManualClock
 from tests.support.polling import until
-from tests.support.samples import a_submission
+from tests.support.samples import BY, a_submission
 from tests.support.stores import ACCOUNT
 
 LEASE_S = 32.0
@@ -69,11 +69,11 @@ class World:
     ) -> Endpoint:
         """Register an endpoint of the account, for every event unless the wishes say otherwise."""
         asked = Wishes(url=url, **{"events": ["*"]} | wishes)
-        endpoint, _ = await self.registry.register(account_id, asked, secret)
+        endpoint, _ = await self.registry.register(account_id, asked, secret, by=BY)
         return endpoint
 
     async def change(self, endpoint: Endpoint, **changes: Any) -> None:
-        await self.registry.change(self.reach, endpoint.id, changes)
+        await self.registry.change(self.reach, endpoint.id, changes, by=BY)
 
     async def endpoint(self, endpoint: Endpoint) -> Endpoint:
         """The endpoint as it is now, deleted or not."""
