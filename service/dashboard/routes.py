@@ -1,10 +1,10 @@
 """Every page on one page. What people see in a browser is no part of the API's description."""
 
-from service.api.calls import Route
+from service.api.calls import LARGE_FORM, Route
 from service.api.deliveries import DeliveryQuery
 from service.api.events import EventQuery
 from service.api.shapes import PageQuery
-from service.dashboard import catalogue, deliveries, events, files, home, keys, replays, sign_in, webhooks
+from service.dashboard import catalogue, debugger, deliveries, events, files, home, keys, replays, sign_in, webhooks
 
 _HTML = "text/html"
 _STREAM = "text/event-stream"
@@ -57,5 +57,9 @@ DASHBOARD = (
     Route("GET", "/catalogue", catalogue.browse, "page", "All types of event", media=_HTML),
     Route("GET", "/catalogue/{type}", catalogue.find, "page", "One type, its fields and a sample", media=_HTML),
     Route("POST", "/catalogue/{type}", catalogue.send, "page", "Publish a sample", media=_HTML),
+
+    Route("GET", "/debugger", debugger.ask, "page", "The form", debugger.Asked, media=_HTML),
+    Route("POST", "/debugger", debugger.debug, "page", "Which part of a signature is wrong",
+          media=_HTML, most_form=LARGE_FORM),
 )
 # fmt: on

@@ -21,6 +21,7 @@ PAGES = (
     "/events",
     "/catalogue",
     "/catalogue/batch.failed",
+    "/debugger",
     "/keys",
 )
 
