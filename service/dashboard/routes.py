@@ -4,7 +4,19 @@ from service.api.calls import LARGE_FORM, Route
 from service.api.deliveries import DeliveryQuery
 from service.api.events import EventQuery
 from service.api.shapes import PageQuery
-from service.dashboard import catalogue, debugger, deliveries, events, files, home, keys, replays, sign_in, webhooks
+from service.dashboard import (
+    catalogue,
+    dead_letters,
+    debugger,
+    deliveries,
+    events,
+    files,
+    home,
+    keys,
+    replays,
+    sign_in,
+    webhooks,
+)
 
 _HTML = "text/html"
 _STREAM = "text/event-stream"
@@ -61,5 +73,12 @@ DASHBOARD = (
     Route("GET", "/debugger", debugger.ask, "page", "The form", debugger.Asked, media=_HTML),
     Route("POST", "/debugger", debugger.debug, "page", "Which part of a signature is wrong",
           media=_HTML, most_form=LARGE_FORM),
+
+    Route("GET", "/dead-letters", dead_letters.browse, "operators' page", "Messages that the bus could not use",
+          dead_letters.ListQuery, media=_HTML),
+    Route("GET", "/dead-letters/{id}", dead_letters.find, "operators' page", "One of them", media=_HTML),
+    Route("POST", "/dead-letters/{id}/requeue", dead_letters.requeue, "operators' page", "Publish it again",
+          media=_HTML, most_form=LARGE_FORM),
+    Route("POST", "/dead-letters/{id}/discard", dead_letters.discard, "operators' page", "Delete it", media=_HTML),
 )
 # fmt: on
