@@ -25,7 +25,7 @@ from delivery.domain.model import (
     SealedSecret,
 )
 from delivery.domain.sealing import KeyRing, UnreadableSecretError
-from delivery.domain.signing import accept_secret, make_secret
+from delivery.domain.signing import accept_secret, make_secret, standard_secret
 from delivery.ports import Surroundings
 from delivery.store import deliveries, endpoints, events
 from delivery.store.engine import Store
@@ -200,7 +200,9 @@ class Registry:
         return endpoint.url if kept else parse_target(url, self._policy).url
 
     def _opens_as(self, sealed: SealedSecret, endpoint: Endpoint, secret: str) -> bool:
-        return compare_digest(self._ring.open(sealed.sealed, owner=endpoint.id).encode(), secret.encode())
+        """Whether a secret is this one, in the form that was shown or in that for libraries."""
+        plain = self._ring.open(sealed.sealed, owner=endpoint.id)
+        return any(compare_digest(form.encode(), secret.encode()) for form in (plain, standard_secret(plain)))
 
     def _seal(self, endpoint_id: EndpointId, plain: str, now: datetime) -> SealedSecret:
         sealed = self._ring.seal(plain, owner=endpoint_id, entropy=self._around.entropy)

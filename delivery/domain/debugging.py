@@ -14,8 +14,8 @@ from typing import Literal
 
 from delivery.domain.envelope import read_json
 from delivery.domain.errors import InvalidEvent
-from delivery.domain.guessing import Scheme, Slip, Stamp, seconds, ways
-from delivery.domain.retelling import Difference, difference
+from delivery.domain.guessing import Scheme, Slip, Stamp, Way, seconds, ways
+from delivery.domain.retelling import Difference, difference, retellings
 
 #: In what a signature is written.
 Alphabet = Literal["hex", "base64"]
@@ -123,17 +123,25 @@ class Diagnosis:
 
 def diagnose(pasted: Pasted, secret: str, now: datetime) -> Diagnosis:
     """Look into each signature that was pasted."""
+    bodies = [pasted.body, *retellings(pasted.body)]
+
+    def findings(scheme: Scheme, signatures: Sequence[str]) -> tuple[Finding, ...]:
+        return _explained(signatures, scheme, ways(bodies, pasted.stamp, secret, scheme), pasted.body)
+
     verdicts = []
     if pasted.seed is not None:
-        verdicts.append(Verdict("seed", _findings(pasted, secret, "seed", [pasted.seed.strip()])))
+        verdicts.append(Verdict("seed", findings("seed", [pasted.seed.strip()])))
     if pasted.standard is not None:
         # v1a are signatures with a public key, which a secret neither makes nor verifies
-        tokens = [token for token in pasted.standard.split() if not token.startswith("v1a,")]
-        needed = {"webhook-id": pasted.message_id, "webhook-timestamp": pasted.timestamp}
-        missing = tuple(name for name, value in needed.items() if value is None)
-        findings = _findings(pasted, secret, "standard", tokens)
-        verdicts.append(Verdict("standard", findings, missing, _lag(pasted.timestamp, now)))
+        signatures = [one for one in pasted.standard.split() if not one.startswith("v1a,")]
+        lag = _lag(pasted.timestamp, now)
+        verdicts.append(Verdict("standard", findings("standard", signatures), _missing(pasted), lag))
     return Diagnosis(tuple(verdicts), _mixed(pasted))
+
+
+def _missing(pasted: Pasted) -> tuple[str, ...]:
+    needed = {"webhook-id": pasted.message_id, "webhook-timestamp": pasted.timestamp}
+    return tuple(name for name, value in needed.items() if value is None)
 
 
 def _lag(timestamp: str | None, now: datetime) -> timedelta | None:
@@ -197,18 +205,16 @@ def _base64(text: str) -> bytes:
 # -- how it was made ---------------------------------------------------------------------------------------------------
 
 
-def _findings(pasted: Pasted, secret: str, scheme: Scheme, signatures: Sequence[str]) -> tuple[Finding, ...]:
+def _explained(signatures: Sequence[str], scheme: Scheme, made: Iterator[Way], body: bytes) -> tuple[Finding, ...]:
     """Try all ways, those with the fewest mistakes first, until each signature is explained."""
     read = [_read(signature, scheme) for signature in signatures[:_MOST_SIGNATURES]]
     left = {index: one for index, one in enumerate(read) if isinstance(one, _Written)}
     found: dict[int, Finding] = {}
-    for way in ways(pasted.body, pasted.stamp, secret, scheme):
+    while left and (way := next(made, None)):
         for index, written in list(left.items()):
             if (slips := _agreement(written, way.result)) is not None:
-                found[index] = Explained((*slips, *way.slips), difference(pasted.body, way.body))
+                found[index] = Explained((*slips, *way.slips), difference(body, way.body))
                 del left[index]
-        if not left:
-            break
     return tuple(found.get(index) or _unexplained(one) for index, one in enumerate(read))
 
 

@@ -11,7 +11,6 @@ from enum import Enum, auto
 from itertools import product
 from typing import Literal, TypeVar
 
-from delivery.domain.retelling import retellings
 from delivery.domain.signing import standard_key
 
 T = TypeVar("T")
@@ -76,15 +75,18 @@ class Way:
 _Part = tuple[tuple[Slip, ...], T]
 
 
-def ways(body: bytes, stamp: Stamp | None, secret: str, scheme: Scheme) -> Iterator[Way]:
-    """Every way in which a signature may have been made; those with the fewest mistakes first."""
-    bodies = [((), body), *(((Slip.BODY_CHANGED,), other) for other in retellings(body))]
-    found = product(_keys(secret, scheme), _frames(stamp, scheme), bodies, _DIGESTS)
+def ways(bodies: Sequence[bytes], stamp: Stamp | None, secret: str, scheme: Scheme) -> Iterator[Way]:
+    """Every way in which a signature may have been made; those with the fewest mistakes first.
+
+    The first of the bodies is the right one, the others are what may have been made of it.
+    """
+    signed = [((Slip.BODY_CHANGED,) if index else (), body) for index, body in enumerate(bodies)]
+    found = product(_keys(secret, scheme), _frames(stamp, scheme), signed, _DIGESTS)
     for parts in sorted(found, key=_mistakes):
         if _mistakes(parts) > _MOST_MISTAKES:
             return
-        (_, key), (_, frame), (_, signed), (_, digest) = parts
-        yield Way(tuple(slip for slips, _ in parts for slip in slips), signed, digest(key, frame + signed))
+        (_, key), (_, frame), (_, body), (_, digest) = parts
+        yield Way(tuple(slip for slips, _ in parts for slip in slips), body, digest(key, frame + body))
 
 
 def _mistakes(parts: Sequence[_Part[object]]) -> int:

@@ -50,6 +50,8 @@ class _Telling:
         for number, finding in enumerate(self.verdict.findings, start=1):
             which = f", signature {number}" if len(self.verdict.findings) > 1 else ""
             yield self._of_finding(finding, self.header + which)
+        if not self.verdict.findings:
+            yield Note("bad", self.header, "There is no signature of the kind v1 in it", ["Copy the whole header."])
         if self.verdict.scheme == "standard" and "webhook-timestamp" not in self.verdict.missing:
             yield from _of_time(self.verdict)
 

@@ -67,8 +67,8 @@ ADVICE: dict[ErrorClass, tuple[str, str]] = {
 
 #: Why a message became a dead letter, and what to do about it.
 REFUSALS: Mapping[str, tuple[str, str]] = {
-    "invalid_json": ("It is no usable JSON", "Mend it below, and where it was written."),
-    "invalid_payload": ("It is not what its type must be", "Mend it below: the catalogue has the fields of each type."),
+    "invalid_json": ("It is no usable JSON", "Mend it, and the program that wrote it."),
+    "invalid_payload": ("It is not what its type must be", "Mend it: the catalogue has the fields of each type."),
     "invalid_event_type": (
         "No such type of event comes this way",
         "Correct the event in it, or the routing key that its publisher uses.",

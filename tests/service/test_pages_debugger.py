@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from delivery.domain.signing import seed_signature
+from delivery.domain.signing import seed_signature, standard_secret
 from tests.service.house import PASSWORD, SECRET, Account, Answer, Caller, House
 from tests.support.receiver import Call, Receiver
 
@@ -121,6 +121,42 @@ async def test_an_id_of_the_event_is_enough_to_find_what_was_sent(desk: Desk, go
     few = f"webhook-id: {got.headers['webhook-id']}\nX-Tagmatic-Signature: sha256={'0' * 64}"
     told = await desk.told(got.body.decode(), few)
     assert "Not as it was sent: x-tagmatic-signature" in told
+
+
+async def test_the_form_for_libraries_is_the_secret_of_the_webhook_too(desk: Desk, got: Call) -> None:
+    names = ("webhook-signature", "webhook-id", "webhook-timestamp")
+    told = await desk.told(
+        got.body.decode(), as_lines({name: got.headers[name] for name in names}), standard_secret(SECRET)
+    )
+    assert told.count("It verifies") == 2
+    assert "The secret is the webhook's" in told
+
+
+async def test_headers_of_several_attempts_are_told_apart(
+    house: House, desk: Desk, got: Call, ada: Account, receiver: Receiver
+) -> None:
+    [delivery] = await ada.user.deliveries()
+    house.clock.forward(10)
+    await ada.user.post(f"/api/deliveries/{delivery['id']}/retry")
+    await house.later()
+    again = receiver.calls[-1]
+    mixed = {**got.headers, "webhook-timestamp": again.headers["webhook-timestamp"]}
+    told = await desk.told(got.body.decode(), as_lines(mixed))
+    assert "webhook-id or webhook-timestamp is not what was signed" in told
+    assert "The headers are of several attempts" in told
+
+
+async def test_a_header_without_a_signature_that_a_secret_makes_is_told(desk: Desk) -> None:
+    told = await desk.told("{}", "webhook-signature: v1a,c2lnbmF0dXJl")
+    assert "There is no signature of the kind v1 in it" in told
+
+
+async def test_of_a_webhook_that_was_deleted_there_is_the_log_alone(desk: Desk, got: Call, ada: Account) -> None:
+    [webhook] = (await ada.key.get("/api/webhooks")).body["items"]
+    await ada.key.delete(f"/api/webhooks/{webhook['id']}")
+    told = await desk.told(got.body.decode(), as_lines(got.headers), OTHER)
+    assert "The body is the one that was sent" in told
+    assert "the webhook" not in told.replace("page of the webhook", "")
 
 
 async def test_a_secret_that_was_replaced_is_told_to_be_the_older_one(
