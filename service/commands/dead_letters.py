@@ -60,7 +60,7 @@ def show(caller: Caller, letter_id: str, *, as_json: bool) -> None:
 
 @examples(
     "hookline dead-letters requeue dead_019b76daa800f2a74de452e6b438",
-    "hookline dead-letters requeue dead_019b76daa800f2a74de452e6b438 --body mended.json",
+    "hookline dead-letters requeue dead_019b76daa800f2a74de452e6b438 --body event.json",
 )
 @dead_letters.command()
 @click.argument("letter_id")
