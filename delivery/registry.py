@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from hmac import compare_digest
+from typing import Any, Literal
 
 from delivery.courier import Courier
 from delivery.domain.catalogue import TEST_TYPE, known_patterns
@@ -24,8 +25,8 @@ from delivery.domain.model import (
     Parcel,
     SealedSecret,
 )
-from delivery.domain.sealing import KeyRing
-from delivery.domain.signing import accept_secret, make_secret
+from delivery.domain.sealing import KeyRing, UnreadableSecretError
+from delivery.domain.signing import accept_secret, make_secret, standard_secret
 from delivery.ports import Surroundings
 from delivery.store import audit, deliveries, endpoints, events
 from delivery.store.engine import Store
@@ -49,6 +50,14 @@ class Wishes:
     rate_limit: int | None = None
     retry_schedule: Sequence[int] | None = None
     kind: str = "webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """Whether a secret is an endpoint's, and the last four characters of those that are valid."""
+
+    standing: Literal["valid", "expired", "unknown"]
+    last4s: tuple[str, ...]
 
 
 class Registry:
@@ -140,6 +149,23 @@ class Registry:
 
         return await self._update(reach, endpoint_id, by, rotated), plain
 
+    async def recognise(self, reach: Reach, endpoint_id: str, secret: str) -> Recognition | None:
+        """Say whether a secret is an endpoint's; None: there is no such endpoint, or a master key is missing."""
+        async with self._store.reading() as tx:
+            endpoint = await endpoints.find(tx, reach, endpoint_id)
+        if endpoint is None:
+            return None
+        now = self._around.clock.now()
+        valid = {one for one in endpoint.secrets if one.expires_at is None or one.expires_at > now}
+        try:
+            found = {one for one in endpoint.secrets if self._opens_as(one, endpoint, secret)}
+        except UnreadableSecretError:  # the deliveries that wait for it tell of it
+            return None
+        standing: Literal["valid", "expired", "unknown"] = (
+            "valid" if found & valid else "expired" if found else "unknown"
+        )
+        return Recognition(standing, tuple(one.last4 for one in endpoint.secrets if one in valid))
+
     async def test(self, reach: Reach, endpoint_id: str, *, by: By) -> tuple[DeliveryId, Attempt]:
         """Send a signed sample now and wait for what becomes of it."""
         async with self._store.reading() as tx:
@@ -177,6 +203,11 @@ class Registry:
         """Judge a URL, unless it is kept: whoever switches an endpoint off must be able to. A new one has none yet."""
         kept = endpoint.url and url == endpoint.url
         return endpoint.url if kept else parse_target(url, self._policy).url
+
+    def _opens_as(self, sealed: SealedSecret, endpoint: Endpoint, secret: str) -> bool:
+        """Whether a secret is this one, in the form that was shown or in that for libraries."""
+        plain = self._ring.open(sealed.sealed, owner=endpoint.id)
+        return any(compare_digest(form.encode(), secret.encode()) for form in (plain, standard_secret(plain)))
 
     def _seal(self, endpoint_id: EndpointId, plain: str, now: datetime) -> SealedSecret:
         sealed = self._ring.seal(plain, owner=endpoint_id, entropy=self._around.entropy)

@@ -24,7 +24,7 @@ from service.api import (
     streams,
     webhooks,
 )
-from service.api.calls import NEEDS, RUNTIME, Route, serving
+from service.api.calls import FORMS, NEEDS, RUNTIME, Route, serving
 from service.api.docs import page
 from service.api.openapi import describe
 from service.api.operations import DOCS, OPENAPI
@@ -130,10 +130,10 @@ def build_app(runtime: Runtime) -> web.Application:
     routes = (*OPERATIONS, *API, *DASHBOARD) if "api" in runtime.roles else OPERATIONS
     app = web.Application(middlewares=[observed, answered, authenticated])
     app[RUNTIME] = runtime
-    app[NEEDS] = {}
+    app[NEEDS], app[FORMS] = {}, {}
     for route in routes:
         handler = serving(route)
-        app[NEEDS][handler] = route.need
+        app[NEEDS][handler], app[FORMS][handler] = route.need, route.most_form
         app.router.add_route(route.method, _narrowed(route.path), handler)
     app[OPENAPI], app[DOCS] = _descriptions()
     app[streams.CLOSING] = asyncio.Event()

@@ -4,7 +4,6 @@ Sources: the seed's "HMAC verification"; the Standard Webhooks specification 1.0
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -59,7 +58,7 @@ def standard_key(secret: str) -> bytes:
     if secret.startswith(_PREFIX):
         try:
             key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-        except binascii.Error:  # not base64 after all: a customer's own string that happens to begin like one
+        except ValueError:  # not base64 after all: a customer's own string that happens to begin like one
             return secret.encode()
         if len(key) in _KEY_BYTES:
             return key

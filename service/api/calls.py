@@ -45,6 +45,7 @@ AioHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 RUNTIME = web.AppKey("runtime", Runtime)
 NEEDS = web.AppKey("needs", dict[Any, Need])
+FORMS = web.AppKey("forms", dict[Any, int])
 PRINCIPAL = web.RequestKey("principal", Principal)
 CREDENTIALS = web.RequestKey("credentials", Credentials)
 CHARGED = web.RequestKey("charged", int)
@@ -54,7 +55,10 @@ _FIELDS = web.RequestKey("fields", dict[str, str])
 MOST_BODY = MOST_BYTES + 4096
 
 _FORM = "application/x-www-form-urlencoded"
-_MOST_FORM = 16 * 1024
+MOST_FORM = 16 * 1024
+
+#: A form in which an event can be pasted: escaped for the way, each byte may become three, a line break six.
+LARGE_FORM = 4 * MOST_BYTES
 
 #: How long a request body may take to come in, in seconds.
 PATIENCE_S = 30.0
@@ -130,6 +134,7 @@ class Route:
     status: int = 200
     media: str = "application/json"
     most_bytes: int = MOST_BODY
+    most_form: int = MOST_FORM
     by_event: bool = False
     refuses: tuple[int, ...] = ()
 
@@ -206,7 +211,8 @@ async def fields(request: web.Request) -> dict[str, str]:
     if not is_form(request):
         return {}
     if _FIELDS not in request:
-        raw = await _received(request, _MOST_FORM)
+        most_bytes = request.app[FORMS].get(request.match_info.handler, MOST_FORM)
+        raw = await _received(request, most_bytes)
         request[_FIELDS] = dict(parse_qsl(raw.decode(errors="replace"), keep_blank_values=True))
     return request[_FIELDS]
 

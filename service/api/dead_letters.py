@@ -54,6 +54,12 @@ async def browse(call: Call[PageQuery]) -> DeadLetters:
     return DeadLetters(items=[DeadLetter(**_members(letter)) for letter in page.items], next=page.next)
 
 
+async def count(call: Call[Any], most: int) -> int:
+    """Count dead letters, up to a limit."""
+    async with call.runtime.store.reading() as tx:
+        return await dead_letters.count(tx, most=most)
+
+
 async def find(call: Call[None]) -> DeadLetterInFull:
     """Show one dead letter."""
     async with call.runtime.store.reading() as tx:

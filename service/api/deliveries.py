@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import Field
 
@@ -106,9 +107,14 @@ async def page_of(call: Call[OfWebhookQuery] | Call[DeliveryQuery], webhook_id: 
 
 async def find(call: Call[None]) -> DeliveryInFull:
     """Show one delivery and all its attempts."""
+    return await in_full(call, call.id)
+
+
+async def in_full(call: Call[Any], delivery_id: str) -> DeliveryInFull:
+    """Show a delivery by its id, wherever in the request that stands."""
     async with call.runtime.store.reading() as tx:
-        delivery = await _found(tx, call.reach, call.id)
-        attempts = await log.attempts_of(tx, call.reach, call.id)
+        delivery = await _found(tx, call.reach, delivery_id)
+        attempts = await log.attempts_of(tx, call.reach, delivery_id)
         found = await events.find(tx, call.reach, delivery.event_id)
         [endpoint] = await endpoints.by_ids(tx, [delivery.endpoint_id])
     body = found[0].body if found else b""

@@ -1,6 +1,6 @@
 """`hookline dead-letters`: messages that the bus could not use. For operators."""
 
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -58,14 +58,26 @@ def show(caller: Caller, letter_id: str, *, as_json: bool) -> None:
             click.echo(f"{name}: {value}")
 
 
-@examples("hookline dead-letters requeue dead_019b76daa800f2a74de452e6b438")
+@examples(
+    "hookline dead-letters requeue dead_019b76daa800f2a74de452e6b438",
+    "hookline dead-letters requeue dead_019b76daa800f2a74de452e6b438 --body event.json",
+)
 @dead_letters.command()
 @click.argument("letter_id")
+@click.option("--body", "file", type=click.File("rb"), metavar="FILE", help="What to publish in its place; - is stdin.")
 @calls_api
-def requeue(caller: Caller, letter_id: str) -> None:
-    """Publish it again, as it first came."""
-    caller.run(lambda api: api.post(f"/api/dead-letters/{path_part(letter_id)}/requeue"))
+def requeue(caller: Caller, letter_id: str, file: IO[bytes] | None) -> None:
+    """Publish it again, as it first came or with another body."""
+    edited = {} if file is None else {"body": _text(file)}
+    caller.run(lambda api: api.post(f"/api/dead-letters/{path_part(letter_id)}/requeue", edited))
     click.echo(f"Requeued {letter_id}")
+
+
+def _text(file: IO[bytes]) -> str:
+    try:
+        return file.read().decode()
+    except UnicodeDecodeError as error:  # JSON is UTF-8
+        raise click.ClickException(f"{file.name} is not UTF-8") from error
 
 
 @examples("hookline dead-letters discard dead_019b76daa800f2a74de452e6b438")

@@ -1,13 +1,15 @@
 """Every page on one page. What people see in a browser is no part of the API's description."""
 
 from service.api.audit import AuditQuery
-from service.api.calls import Route
+from service.api.calls import LARGE_FORM, Route
 from service.api.deliveries import DeliveryQuery
 from service.api.events import EventQuery
 from service.api.shapes import PageQuery
 from service.dashboard import (
     audit,
     catalogue,
+    dead_letters,
+    debugger,
     deliveries,
     events,
     files,
@@ -77,5 +79,16 @@ DASHBOARD = (
 
     Route("GET", "/sources", sources.show_sources, "operators' page", "What feeds the service", media=_HTML),
     Route("GET", "/sources/live", sources.watch, "operators' page", "What feeds it, live", media=_STREAM),
+
+    Route("GET", "/debugger", debugger.ask, "page", "The form", debugger.Asked, media=_HTML),
+    Route("POST", "/debugger", debugger.debug, "page", "Which part of a signature is wrong",
+          media=_HTML, most_form=LARGE_FORM),
+
+    Route("GET", "/dead-letters", dead_letters.browse, "operators' page", "Messages that the bus could not use",
+          dead_letters.ListQuery, media=_HTML),
+    Route("GET", "/dead-letters/{id}", dead_letters.find, "operators' page", "One of them", media=_HTML),
+    Route("POST", "/dead-letters/{id}/requeue", dead_letters.requeue, "operators' page", "Publish it again",
+          media=_HTML, most_form=LARGE_FORM),
+    Route("POST", "/dead-letters/{id}/discard", dead_letters.discard, "operators' page", "Delete it", media=_HTML),
 )
 # fmt: on

@@ -1,5 +1,6 @@
 """Facts in words: what pages say of moments, durations, sizes and errors."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from service.api.shapes import rfc3339
 
 _STEPS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _MS = 1_000
+_KIB = 1024
 
 #: What an error class means, and what to do about it.
 ADVICE: dict[ErrorClass, tuple[str, str]] = {
@@ -62,6 +64,33 @@ ADVICE: dict[ErrorClass, tuple[str, str]] = {
         "This is our mistake; the service's log at this time says more.",
     ),
 }
+
+#: Why a message became a dead letter, and what to do about it.
+REFUSALS: Mapping[str, tuple[str, str]] = {
+    "invalid_json": ("It is no usable JSON", "Mend it, and the program that wrote it."),
+    "invalid_payload": ("It is not what its type must be", "Mend it: the catalogue has the fields of each type."),
+    "invalid_event_type": (
+        "No such type of event comes this way",
+        "Correct the event in it, or the routing key that its publisher uses.",
+    ),
+    "text_too_long": ("Its text is too long", "Shorten data.text to 32,000 characters."),
+    "payload_too_large": ("It is too large", "An event has at most 256 KiB. Its publisher has to leave something out."),
+    "unknown_account": (
+        "It names no account that is known here",
+        "Its publisher has to send the header account-id. If the account was made since, requeue it.",
+    ),
+    "unreadable_message": ("Its headers cannot be read", "Its publisher has to send it anew, with plain headers."),
+    "unstorable": ("The database refuses what is in it", "Take out what is no plain text, and requeue it."),
+    "internal_error": ("We failed to take it", "This is our mistake. The service's log says more; then requeue it."),
+    "delivery_limit": (
+        "The broker handed it over too often without an answer",
+        "Processes died over it, or while they had it. Look at their logs, then requeue it.",
+    ),
+    "expired": ("It waited in the queue for too long", "Requeue it, and look whether the consumers are at work."),
+    "maxlen": ("The queue was full", "Requeue it when there is room, and look whether the consumers are at work."),
+    "rejected": ("A consumer sent it back", "Requeue it: what is wrong with it is told if it comes back."),
+}
+_REFUSED = ("It could not be used", "Requeue it: what is wrong with it is told if it comes back.")
 
 
 def moment(when: datetime | None) -> Markup:
@@ -133,6 +162,17 @@ def number(count: float | None) -> str:
     return "—" if count is None else f"{count:,.0f}"
 
 
+def size(count: int) -> str:
+    """A number of bytes.
+
+    >>> size(12), size(262_144), size(5_000_000)
+    ('12 bytes', '256 KiB', '4.8 MiB')
+    """
+    if count < _KIB:
+        return f"{count} bytes"
+    return f"{count / _KIB:.0f} KiB" if count < _KIB**2 else f"{count / _KIB**2:.1f} MiB"
+
+
 def host(url: str) -> str:
     """Where a URL leads, in short.
 
@@ -153,7 +193,34 @@ def advice(error: ErrorClass) -> str:
     return ADVICE[error][1]
 
 
+def refusal(reason: str) -> str:
+    """Why a message became a dead letter.
+
+    >>> refusal("invalid_json"), refusal("a reason of the broker's own")
+    ('It is no usable JSON', 'It could not be used')
+    """
+    return REFUSALS.get(reason, _REFUSED)[0]
+
+
+def remedy(reason: str) -> str:
+    """What to do about it."""
+    return REFUSALS.get(reason, _REFUSED)[1]
+
+
 FILTERS = {
     function.__name__: function
-    for function in (moment, countdown, span, milliseconds, percent, number, host, meaning, advice)
+    for function in (
+        moment,
+        countdown,
+        span,
+        milliseconds,
+        percent,
+        number,
+        size,
+        host,
+        meaning,
+        advice,
+        refusal,
+        remedy,
+    )
 }

@@ -3,7 +3,11 @@
 import pytest
 from playwright.async_api import Browser
 
+from delivery.store import dead_letters
+from delivery.store.dead_letters import DeadLetter
+from delivery.store.engine import Store
 from tests.browser.chromium import DESK, PHONE, Person, at_a_page
+from tests.support.clock import NOON
 from tests.support.program import Program
 from tests.support.receiver import Receiver
 
@@ -21,11 +25,25 @@ PAGES = (
     "/events",
     "/catalogue",
     "/catalogue/batch.failed",
+    "/debugger",
     "/keys",
     "/api/docs",
     "/audit",
     "/audit?who=nobody",
     "/sources",
+    "/dead-letters",
+)
+
+LETTER = DeadLetter(
+    id=f"dead_{1:028x}",
+    received_at=NOON,
+    queue="hookline.annotation",
+    routing_key="annotation.completed",
+    reason="invalid_payload",
+    detail='"job_id" is a required property',
+    content_type="application/json",
+    headers={"account-id": "acc_1", "x-a-name-that-is-long": "and a value that is longer than any telephone is wide"},
+    body=b'{"event": "annotation.completed", "timestamp": "2026-01-01T12:00:00.000Z", "data": {}}',
 )
 
 
@@ -49,9 +67,11 @@ async def test_a_new_customer_registers_a_webhook_and_sees_a_sample_arrive(perso
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 async def test_every_page_is_readable_and_without_barriers(
-    program: Program, browser: Browser, receiver: Receiver, size: tuple[int, int], *, dark: bool
+    program: Program, store: Store, browser: Browser, receiver: Receiver, *, size: tuple[int, int], dark: bool
 ) -> None:
     await program.bootstrap("--operator")  # who may see every page
+    async with store.writing() as tx:
+        await dead_letters.park(tx, [LETTER])
     webhook = await program.register(receiver.url)
     await program.run("trigger", "batch.failed")
     async with at_a_page(browser, program.settings["URL"], size, dark=dark) as person:
@@ -59,7 +79,7 @@ async def test_every_page_is_readable_and_without_barriers(
         await person.signs_in()
         await person.sees("delivered")
         delivery = await person.page.locator("tbody a").first.get_attribute("href")
-        for path in (*PAGES, f"/webhooks/{webhook['id']}", str(delivery)):
+        for path in (*PAGES, f"/webhooks/{webhook['id']}", str(delivery), f"/dead-letters/{LETTER.id}"):
             await person.goes_to(path)
             assert await person.barriers() == [], path
             assert await person.width() <= size[0], path

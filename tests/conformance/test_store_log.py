@@ -340,7 +340,7 @@ async def test_a_dead_letter_is_kept_as_it_came_once_however_often_it_is_parked(
         await dead_letters.park(tx, [letter])
         await dead_letters.park(tx, [replace(letter, reason="another"), a_letter(id="dead_2")])
         assert await dead_letters.find(tx, letter.id) == letter
-        assert await dead_letters.count(tx) == 2
+        assert [await dead_letters.count(tx, most=most) for most in (1, 2, 3)] == [1, 2, 2]
         assert await dead_letters.discard(tx, letter.id)
         assert not await dead_letters.discard(tx, letter.id)
         assert await dead_letters.find(tx, letter.id) is None

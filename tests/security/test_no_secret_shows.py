@@ -114,6 +114,8 @@ async def come_in(life: Life, client: aiohttp.ClientSession) -> None:
     page = await life.ask(client, "GET", "/", headers=cookie, shows=True)
     life.secrets["csrf token"] = page.partition('name="csrf_token" value="')[2].partition('"')[0]
     form = {"csrf_token": life.secrets["csrf token"]}
+    pasted = {"body": "{}", "headers": "sha256=0", "secret": life.secrets["signing secret"]}
+    await life.ask(client, "POST", "/debugger", data=form | pasted, headers=cookie, shows=True)
     await life.ask(client, "POST", "/sign-out", data=form | {"more": "x"}, headers=cookie)
 
 

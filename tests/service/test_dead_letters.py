@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from delivery.store import dead_letters
 from delivery.store.dead_letters import DeadLetter
 from tests.service.house import Account, House
+from tests.support.program import Program
 from tests.support.samples import envelope
 
 
@@ -76,6 +78,26 @@ async def test_a_message_can_be_mended_on_its_way_back(
 
     assert (await operator.key.post(path, {"body": form(envelope("batch.failed"))})).status == 202
 
+    assert await listed(operator) == []
+    (event,) = (await ada.key.get("/api/events")).body["items"]
+    assert event["event"] == "batch.failed"
+
+
+async def test_the_command_line_publishes_what_is_in_a_file_in_its_place(
+    house: House, ada: Account, operator: Account, tmp_path: Path
+) -> None:
+    await park(house, a_letter(house, ada.id, b'{"no": "event"}'))
+    (letter,) = await listed(operator)
+    program = Program(tmp_path, {"URL": str(house.client.make_url("/")), "API_KEY": operator.api_key})
+    words = ("dead-letters", "requeue", letter["id"], "--body")
+    (tmp_path / "latin.json").write_bytes(b'"\xe9"')
+    assert (await program.run(*words, "latin.json")).err == "Error: latin.json is not UTF-8\n"
+    assert "Not valid JSON" in (await program.run(*words, "-", stdin="{")).err
+    assert await listed(operator) == [letter]
+
+    done = await program.run(*words, "-", stdin=json.dumps(envelope("batch.failed")))
+
+    assert (done.code, done.out) == (0, f"Requeued {letter['id']}\n")
     assert await listed(operator) == []
     (event,) = (await ada.key.get("/api/events")).body["items"]
     assert event["event"] == "batch.failed"

@@ -59,7 +59,7 @@ document.addEventListener("formdata", (event) => {
   for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
 });
 
-const PLACES = { h: "/", w: "/webhooks", d: "/deliveries", e: "/events", r: "/replays", c: "/catalogue" };
+const PLACES = { h: "/", w: "/webhooks", d: "/deliveries", e: "/events", r: "/replays", c: "/catalogue", s: "/debugger" };
 let waiting = false;
 
 // "/" leads to the search, "g" and a letter to a page
