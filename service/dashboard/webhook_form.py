@@ -13,6 +13,9 @@ from service.api.webhooks import Webhook
 #: A box for each pattern is called so; a ticked one is in the form, whatever it says.
 TICKED = "event:"
 
+#: What is typed where a schedule has no retries at all.
+_NO_RETRIES = "none"
+
 #: What may be subscribed to, in groups as the form shows them.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "Everything": ("*",),
@@ -50,7 +53,7 @@ def typed_of(webhook: Webhook) -> dict[str, str]:
         "headers": "\n".join(f"{name}: {value}" for name, value in webhook.headers.items()),
         "filter": orjson.dumps(webhook.filter, option=orjson.OPT_INDENT_2).decode() if webhook.filter else "",
         "rate_limit": str(webhook.rate_limit or ""),
-        "retry_schedule": ", ".join(map(str, waits)) if waits is not None else "",
+        "retry_schedule": "" if waits is None else ", ".join(map(str, waits)) or _NO_RETRIES,
         **{TICKED + name: "on" for name in webhook.events},
     }
 
@@ -73,11 +76,13 @@ def _filter(text: str) -> Any:
 
 
 def _waits(text: str) -> list[int] | None:
-    """The waits of a schedule; none are the service's own.
+    """The waits of a schedule; without a word it is the service's own.
 
-    >>> _waits("60, 300 1800"), _waits(" ")
-    ([60, 300, 1800], None)
+    >>> _waits("60, 300 1800"), _waits("none"), _waits(" ")
+    ([60, 300, 1800], [], None)
     """
+    if text.strip().lower() == _NO_RETRIES:
+        return []
     words = text.replace(",", " ").split()
     return [_number(word, "retry_schedule") for word in words] or None
 

@@ -64,7 +64,7 @@ async def create(call: Call[None]) -> web.Response:
         made = await webhooks.create(_with(call, validated(webhooks.NewWebhook, members)))
     except HooklineError as error:  # people read it where they typed
         return _form(call, typed, error=error)
-    return show(call, "webhook_secret", webhook=made, what="registered")
+    return show(call, "webhook_secret", webhook=made, what="registered", brand=call.runtime.settings.brand)
 
 
 async def find(call: Call[Said]) -> web.Response:
@@ -126,7 +126,7 @@ async def rotate(call: Call[None]) -> web.Response:
         made = await webhooks.rotate(_with(call, validated(webhooks.Rotation, wanted.model_dump())))
     except HooklineError as error:  # people read it where they typed
         return await _one(call, Said(), error)
-    return show(call, "webhook_secret", webhook=made, what="rotated")
+    return show(call, "webhook_secret", webhook=made, what="rotated", brand=call.runtime.settings.brand)
 
 
 async def remove(call: Call[None]) -> web.Response:
