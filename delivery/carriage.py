@@ -43,13 +43,17 @@ class Carriage:
     async def _requests(self, parcel: Parcel, cleared: Cleared) -> Sequence[Attempt]:
         """Send it, signed with the newest secret; while the signature is refused, at once again with another one.
 
+        Who refuses slowly leaves no time for all of them, so with each retry another one is the first of the older.
+
         The receiver may have taken a secret that was not there yet at the last look, so after a refusal they are
         looked at again.
         """
         secrets: Sequence[str] = cleared.secrets
         attempts: list[Attempt] = []
         tried: set[str] = set()
-        while (secret := next((one for one in secrets if one not in tried), None)) is not None:
+        while (
+            secret := next((one for one in _in_turn(secrets, parcel.retries_used) if one not in tried), None)
+        ) is not None:
             tried.add(secret)
             others = [other for other in secrets if other != secret]
             trigger = "rotation" if attempts else parcel.trigger
@@ -77,6 +81,17 @@ class Carriage:
         if parcel.asked == "test":
             return ()
         return self._schedule if endpoint.retry_schedule is None else endpoint.retry_schedule
+
+
+def _in_turn(secrets: Sequence[str], turn: int) -> Sequence[str]:
+    """The newest secret, then the older ones, each the first of them at another turn.
+
+    >>> _in_turn(["new", "older", "oldest"], 0), _in_turn(["new", "older", "oldest"], 1)
+    (['new', 'older', 'oldest'], ['new', 'oldest', 'older'])
+    """
+    older = secrets[1:]
+    first = turn % len(older) if older else 0
+    return [*secrets[:1], *older[first:], *older[:first]]
 
 
 def _refused_signature(outcome: Outcome) -> bool:

@@ -127,6 +127,27 @@ async def test_of_four_secrets_that_are_valid_the_receiver_may_know_any(
     assert len(receiver.calls) == 4 - known
 
 
+@pytest.mark.parametrize("known", range(5))
+async def test_a_receiver_that_refuses_slowly_is_asked_with_each_of_five_secrets_before_the_schedule_ends(
+    world: World, receiver: Receiver, known: int
+) -> None:
+    secrets = [f"signing-secret-number-{number}" for number in range(5)]
+    endpoint = await world.register(receiver.url, secrets[0])
+    for secret in secrets[1:]:
+        await world.registry.rotate(world.reach, endpoint.id, secret, overlap_s=DAY, by=BY)
+
+    def refuses_slowly(call: Call) -> Reply:
+        world.clock.forward(9)  # so that there is time for two requests, and not for a third
+        return Reply(200 if verifies(call, secrets[known]) else 401)
+
+    receiver.judges(refuses_slowly)
+    await world.publish()
+    await world.quiet()
+    for wait in (60, 300, 1800, 7200, 28800):
+        await world.later(1.1 * wait)
+    assert (await world.delivery()).status == "delivered"
+
+
 async def test_a_receiver_that_knows_none_of_them_gets_each_once_and_then_waits_for_the_schedule(
     world: World, receiver: Receiver
 ) -> None:

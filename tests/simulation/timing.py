@@ -21,6 +21,10 @@ _GRAIN = timedelta(milliseconds=1)
 
 _PROMISED = 1.1
 
+#: How long after an attempt's first request the verdict may come: further ones of a rotation begin within half of what
+#: a lease is for, and the last of them may take as long as any.
+_FURTHER = timedelta(seconds=23)
+
 
 @dataclass(frozen=True)
 class _Step:
@@ -55,9 +59,7 @@ def planned_as_promised(world: "World") -> Iterator[str]:
             started = step.attempt["started_at"]
             earliest = max(started + timedelta(seconds=step.wait_s), started + step.asked)
             ended = started + timedelta(milliseconds=step.attempt["total_ms"])
-            latest = max(
-                started + timedelta(seconds=step.wait_s * _PROMISED), ended + step.asked + timedelta(seconds=12)
-            )
+            latest = max(started + timedelta(seconds=step.wait_s * _PROMISED), ended + step.asked + _FURTHER)
             if (
                 world.troubles.last_met >= 0
             ):  # a refused signature has the secrets looked at again, and that can take long

@@ -180,8 +180,9 @@ class World:
                 return
 
     def _quiet(self) -> bool:
-        """Whether nothing is due, now or ever, and the broker and the publishers have nothing left."""
-        return self.history.at_rest and self.broker.empty and self.publishers.heard_all
+        """Whether nothing is due, now or ever, and nobody who is cut off from the store may still have something."""
+        cut_off = any(asyncio.get_running_loop().time() < outage.end for outage in self.troubles.outages)
+        return self.history.at_rest and self.broker.empty and self.publishers.heard_all and not cut_off
 
     @contextmanager
     def staged(self) -> Iterator[None]:
