@@ -11,7 +11,7 @@ SOURCES := delivery consumers service migrations tests
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test faults hostile fuzz simulate check audit format screenshots bench bench-pages lock clean packages
+.PHONY: help demo run test faults hostile fuzz simulate check audit format screenshots bench bench-pages bench-replay lock clean packages
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ bench: packages .venv/dev ## deliveries per second, beside the bare HTTP client 
 
 bench-pages: packages .venv/dev ## how long pages take with a million deliveries in PostgreSQL (DELIVERIES=1000000)
 	$(BIN)/python -m tests.benchmarks.pages --deliveries $${DELIVERIES:-1000000}
+
+bench-replay: packages .venv/dev ## memory and pace of a replay (DELIVERIES=100000)
+	$(BIN)/python -m tests.benchmarks.replay --deliveries $${DELIVERIES:-100000}
 
 lock: ## write the lock files anew from pyproject.toml
 	@tool=$$(mktemp -d) && $(PYTHON) -m venv $$tool && $$tool/bin/pip install -q uv && \
