@@ -10,7 +10,7 @@ from delivery.courier import Courier
 from delivery.domain.catalogue import TEST_TYPE, known_patterns
 from delivery.domain.deeds import By, done_between, registered, tested
 from delivery.domain.envelope import compose, write_json
-from delivery.domain.errors import Conflict, InvalidInput, NotFound
+from delivery.domain.errors import Conflict, InvalidInput, NotFound, TooManyWebhooks
 from delivery.domain.filters import accept_filter
 from delivery.domain.guard import EgressPolicy, accept_headers, parse_target
 from delivery.domain.ids import new_id
@@ -33,6 +33,9 @@ from delivery.store.engine import Store
 from delivery.store.reach import Reach
 
 _SECRET_BYTES = 32
+#: Endpoints of an account: each of its events is held against all of them.
+MOST_ENDPOINTS = 10_000
+
 _MOST_RETRIES = 20
 _LONGEST_RETRY_S = 7 * 24 * 3600
 _MOST_SECRETS = 5
@@ -90,6 +93,7 @@ class Registry:
         Raises:
             Unprocessable: the URL must not be called, a header must not be set, the secret is too weak.
             InvalidInput: an unknown event type, a malformed filter or schedule.
+            TooManyWebhooks: the account has as many as one may have.
         """
         now = self._around.clock.now()
         endpoint_id = EndpointId(new_id("wh", now, self._around.luck))
@@ -105,6 +109,8 @@ class Registry:
         )
         endpoint = self._fulfil(blank, wishes)
         async with self._store.writing() as tx:
+            if await endpoints.has(tx, account_id, MOST_ENDPOINTS):
+                raise TooManyWebhooks(MOST_ENDPOINTS)
             await endpoints.add(tx, endpoint)
             await audit.note(tx, by, registered(endpoint), now=now, luck=self._around.luck)
         return endpoint, plain

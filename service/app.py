@@ -74,7 +74,7 @@ API = (
 
     Route("GET", "/api/webhooks", webhooks.browse, "manage", "List webhooks", PageQuery, webhooks.Webhooks),
     Route("POST", "/api/webhooks", webhooks.create, "manage", "Register a webhook",
-          webhooks.NewWebhook, webhooks.WebhookWithSecret, 201, refuses=(422,)),
+          webhooks.NewWebhook, webhooks.WebhookWithSecret, 201, refuses=(422, 429)),
     Route("GET", "/api/webhooks/{id}", webhooks.find, "manage", "Show a webhook", gives=webhooks.Webhook),
     Route("PATCH", "/api/webhooks/{id}", webhooks.change, "manage", "Change a webhook",
           webhooks.WebhookChanges, webhooks.Webhook, refuses=(422,)),

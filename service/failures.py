@@ -7,7 +7,7 @@ from typing import assert_never
 import orjson
 from aiohttp import web
 
-from delivery.domain.errors import Fault, HooklineError
+from delivery.domain.errors import Fault, HooklineError, QuotaExceeded
 from service.api.calls import PRINCIPAL, RUNTIME
 from service.credentials import TooManyLogins
 
@@ -51,7 +51,7 @@ def refused(request: web.Request, error: HooklineError) -> web.Response:
         case "unauthorised":
             headers["WWW-Authenticate"] = "Bearer"
         case "limit":
-            headers["Retry-After"] = str(_retry_after_s(request, error))
+            headers |= _retry_after(request, error)
         case "payload" | "forbidden" | "missing" | "conflict" | "unprocessable" | "too_large":
             pass
         case _:
@@ -59,11 +59,17 @@ def refused(request: web.Request, error: HooklineError) -> web.Response:
     return failure(STATUS[error.kind], error.code, error.message, field=error.field, headers=headers)
 
 
-def _retry_after_s(request: web.Request, error: HooklineError) -> int:
-    if isinstance(error, TooManyLogins):
-        return error.retry_after_s
-    resets_at = request[PRINCIPAL].allowance.resets_at
-    return max(1, int((resets_at - request.app[RUNTIME].around.clock.now()).total_seconds()))
+def _retry_after(request: web.Request, error: HooklineError) -> dict[str, str]:
+    """When trying again can help, in seconds; nothing where it does not."""
+    match error:
+        case TooManyLogins():
+            return {"Retry-After": str(error.retry_after_s)}
+        case QuotaExceeded():
+            resets_at = request[PRINCIPAL].allowance.resets_at
+            wait_s = int((resets_at - request.app[RUNTIME].around.clock.now()).total_seconds())
+            return {"Retry-After": str(max(1, wait_s))}
+        case _:
+            return {}
 
 
 def of_framework(error: web.HTTPException) -> web.StreamResponse:

@@ -63,3 +63,14 @@ class QuotaExceeded(HooklineError):
 
     def __init__(self) -> None:
         super().__init__("rate_limited", "Monthly request limit reached")
+
+
+class TooManyWebhooks(HooklineError):
+    """The account has as many webhooks as one may have. Waiting does not help."""
+
+    kind = "limit"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            "webhook_limit", f"An account has at most {most:,} webhooks; delete some that are no longer needed"
+        )

@@ -51,6 +51,12 @@ async def browse(tx: Transaction, reach: Reach, request: PageRequest) -> Page[En
     return await page(tx, query, endpoints.c.id, request, _endpoint)
 
 
+async def has(tx: Transaction, account_id: AccountId, count: int) -> bool:
+    """Whether an account has at least so many endpoints."""
+    own = select(endpoints.c.id).where(endpoints.c.account_id == account_id, endpoints.c.deleted_at.is_(None))
+    return (await tx.execute(own.offset(count - 1).limit(1))).first() is not None
+
+
 async def of_accounts(tx: Transaction, accounts: Iterable[AccountId]) -> Mapping[AccountId, Sequence[Endpoint]]:
     """All endpoints of these accounts, disabled ones too, deleted ones not."""
     query = select(endpoints).where(endpoints.c.account_id.in_(listed(tx, accounts)), endpoints.c.deleted_at.is_(None))

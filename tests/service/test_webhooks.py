@@ -4,9 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select
 from standardwebhooks.webhooks import Webhook
 
 from delivery.domain.signing import standard_secret
+from delivery.registry import MOST_ENDPOINTS
+from delivery.store.tables import endpoints
 from tests.service.house import SECRET, Account, House
 from tests.support.receiver import Receiver, Reply, verifies
 
@@ -32,6 +35,24 @@ async def test_the_guides_registration_works_as_printed(house: House, ada: Accou
     assert (webhook["active"], webhook["disabled_reason"], webhook["kind"]) == (True, None, "webhook")
     assert webhook["health"] == {"state": "ok", "success_rate": None, "last_delivery_at": None}
     assert webhook["created_at"] == webhook["updated_at"] == "2026-01-01T12:00:00.000Z"
+
+
+async def test_an_account_has_no_more_webhooks_than_its_events_can_be_held_against(
+    house: House, ada: Account, receiver: Receiver
+) -> None:
+    made = await ada.key.register(receiver.url)
+    async with house.runtime.store.writing() as tx:
+        first = (await tx.execute(select(endpoints))).one()._asdict()
+        await tx.execute(insert(endpoints), [first | {"id": f"wh_{number:028}"} for number in range(1, MOST_ENDPOINTS)])
+
+    wanted = {"url": receiver.url, "events": ["*"]}
+    refused = await ada.key.post("/api/webhooks", wanted)
+    assert (refused.status, refused.code) == (429, "webhook_limit")
+    assert "10,000" in refused.body["error"]
+    assert "Retry-After" not in refused.headers
+
+    assert (await ada.key.delete(f"/api/webhooks/{made['id']}")).status == 204
+    assert (await ada.key.post("/api/webhooks", wanted)).status == 201
 
 
 async def test_without_a_secret_a_strong_one_is_made_and_shown_this_once(
