@@ -183,7 +183,7 @@ events = Table(
     Column("passed_over", Json, nullable=False, comment="endpoints that did not get it: [[id, reason], …]"),
     Index(None, "account_id", "identity", unique=True),
     Index(None, "account_id", "id"),
-    Index(None, "account_id", "job_id"),
+    Index(None, "job_id", "account_id"),
 )
 
 deliveries = Table(
@@ -208,7 +208,7 @@ deliveries = Table(
     Column("finished_at", Moment),
     Index(None, "account_id", "id"),
     Index(None, "endpoint_id", "id"),
-    Index(None, "account_id", "job_id"),
+    Index(None, "job_id", "account_id"),
     postgresql_with={"fillfactor": 80},
 )
 Index(

@@ -12,6 +12,7 @@ from delivery.domain.model import Endpoint
 from delivery.domain.signing import standard_secret
 from delivery.registry import Wishes
 from delivery.store import endpoints, events, log
+from delivery.store.cursors import PageRequest
 from delivery.store.endpoints import Health as RecentHealth
 from delivery.store.engine import Transaction
 from service.api.attempts import Attempt, attempt_shape
@@ -150,6 +151,12 @@ async def browse(call: Call[PageQuery]) -> Webhooks:
         page = await endpoints.browse(tx, call.reach, call.asked.request())
         items = [await _shape(tx, call, endpoint) for endpoint in page.items]
     return Webhooks(items=items, next=page.next)
+
+
+async def newest(call: Call[Any], most: int) -> Sequence[Endpoint]:
+    """The newest webhooks, where only their names are wanted."""
+    async with call.runtime.store.reading() as tx:
+        return (await endpoints.browse(tx, call.reach, PageRequest(most))).items
 
 
 async def find(call: Call[None]) -> Webhook:

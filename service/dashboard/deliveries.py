@@ -11,7 +11,7 @@ from delivery.domain.model import ErrorClass, Status
 from service.api import deliveries as log
 from service.api import webhooks
 from service.api.calls import Call
-from service.api.shapes import PageQuery, Query
+from service.api.shapes import Query
 from service.dashboard.curl import command
 from service.dashboard.live import stream
 from service.dashboard.pages import part, see, show
@@ -28,7 +28,6 @@ class Said(Query):
 async def browse(call: Call[log.DeliveryQuery]) -> web.Response:
     """The log, newest first."""
     found = await log.browse(call)
-    choices = await webhooks.browse(Call(call.request, call.runtime, PageQuery(limit=_MOST_WEBHOOKS)))
     asked = _asked(call)
     return show(
         call,
@@ -38,7 +37,7 @@ async def browse(call: Call[log.DeliveryQuery]) -> web.Response:
         filtered=bool(asked),
         query=urlencode(asked),
         older=urlencode(asked | {"cursor": found.next}) if found.next else None,
-        webhooks=choices.items,
+        webhooks=await webhooks.newest(call, _MOST_WEBHOOKS),
         statuses=get_args(Status),
         events=(*PUBLISHED, *OPERATIONAL, TEST_TYPE),
         errors=get_args(ErrorClass),

@@ -10,7 +10,6 @@ from delivery.domain.catalogue import OPERATIONAL, PUBLISHED, TEST_TYPE
 from service.api import events, webhooks
 from service.api.calls import Call
 from service.api.events import EventQuery
-from service.api.shapes import PageQuery
 from service.dashboard.live import stream
 from service.dashboard.pages import part, show
 from service.dashboard.reasons import explained
@@ -63,11 +62,11 @@ async def watch_one(call: Call[None]) -> web.StreamResponse:
 
 async def _facts(call: Call[None]) -> dict[str, Any]:
     event = await events.find(call)
-    known = await webhooks.browse(Call(call.request, call.runtime, PageQuery(limit=_MOST_WEBHOOKS)))
+    known = await webhooks.newest(call, _MOST_WEBHOOKS)
     return {
         "event": event,
         "pretty": json.dumps(json.loads(event.body), indent=2, ensure_ascii=False),
         "trace": event.traceparent.split("-")[1] if event.traceparent else None,
         "verdicts": [explained(match, event.event) for match in event.matches],
-        "urls": {one.id: one.url for one in known.items} | {one.webhook_id: one.url for one in event.deliveries},
+        "urls": {one.id: one.url for one in known} | {one.webhook_id: one.url for one in event.deliveries},
     }

@@ -6,7 +6,6 @@ from aiohttp import web
 
 from service.api import dead_letters, stats, webhooks
 from service.api.calls import Call
-from service.api.shapes import PageQuery
 from service.dashboard.charts import Period, charts_of
 from service.dashboard.live import stream
 from service.dashboard.pages import part, show
@@ -18,8 +17,7 @@ _MANY = 100
 
 async def show_home(call: Call[Period]) -> web.Response:
     """How things are."""
-    one = await webhooks.browse(Call(call.request, call.runtime, PageQuery(limit=1)))
-    return show(call, "home", any_webhook=bool(one.items), **await _facts(call))
+    return show(call, "home", any_webhook=bool(await webhooks.newest(call, 1)), **await _facts(call))
 
 
 async def watch(call: Call[Period]) -> web.StreamResponse:
