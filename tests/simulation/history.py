@@ -1,7 +1,7 @@
 """All that was seen of a run: every state of every row as it was committed, every request, every acknowledgement."""
 
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,11 @@ _TABLES = {
 }
 
 Row = dict[str, Any]
+
+#: Account, endpoint, type of event, and what is counted.
+Counted = tuple[str, str, str, str]
+
+_COUNTS = ("accepted", "attempts", "delivered", "failed")
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,7 @@ class History:
 
     def close(self) -> None:
         """Order everything by delivery, and look no more."""
+        self.counted = self._count()
         self._connection.close()
         self._by_delivery: dict[str, list[Row]] = defaultdict(list)
         self._calls_by_delivery: dict[str, list[Call]] = defaultdict(list)
@@ -138,6 +144,17 @@ class History:
             name = (version["delivery_id"], version["number"], version["started_at"])
             row = version.row | {"commit": version.commit, "began": began.get(name, 0.0)}
             self._by_delivery[version["delivery_id"]].append(row)
+
+    def _count(self) -> Counter[Counted]:
+        """What statistics say, folded or not."""
+        found: Counter[Counted] = Counter()
+        for (noted,) in self._connection.execute("SELECT counted FROM tallies"):
+            for _, account, endpoint, kind, counts in orjson.loads(noted):
+                found.update({(account, endpoint, kind, name): counts.get(name, 0) for name in _COUNTS})
+        for row in self._connection.execute("SELECT * FROM rollups WHERE grain = 'minute'"):
+            where = (row["account_id"], row["endpoint_id"], row["event_type"])
+            found.update({(*where, name): row[name] for name in _COUNTS})
+        return +found
 
 
 def _read_row(found: sqlite3.Row) -> Row:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.simulation import gated, kept, sent, states, timing
+from tests.simulation import counted, gated, kept, sent, states, timing
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -25,6 +25,7 @@ INVARIANTS: dict[str, Invariant] = {
     "states change as in the picture": states.as_in_the_picture,
     "a lease is respected": states.leases_respected,
     "the row counts what was made": states.counts_agree,
+    "statistics count what happened": counted.statistics_agree,
     "the wire shows what the log says": sent.wire_is_log,
     "what is sent was committed": sent.was_committed,
     "a crash repeats one attempt at the most": sent.repeated_by_a_crash,

@@ -24,6 +24,7 @@ PLANTED: dict[Plant, frozenset[str]] = {
     keeping.settle_without_the_lease: frozenset({"a lease is respected", "states change as in the picture"}),
     keeping.drop_the_log_on_a_database_fault: frozenset({"the wire shows what the log says"}),
     keeping.count_no_attempts: frozenset({"the row counts what was made"}),
+    keeping.count_what_another_process_holds: frozenset({"statistics count what happened"}),
     keeping.release_to_nobody: frozenset({"nothing is stuck", "states change as in the picture"}),
     keeping.claim_what_others_hold: frozenset({"a lease is respected"}),
     keeping.notice_late_what_is_due: frozenset({"not late when nothing is broken"}),
