@@ -1,5 +1,7 @@
 """Each planted mistake is found, within some seeds, by the name of a promise that it breaks."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.simulation.bugs import PLANTED, Plant
@@ -21,3 +23,9 @@ def test_a_planted_mistake_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatc
         if found & PLANTED[plant]:
             return
     pytest.fail(f"not found in {_SEEDS} seeds; found {found or 'nothing'}")
+
+
+def test_each_is_told_of_where_people_read_of_tests() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    for plant, promises in PLANTED.items():
+        assert f"| {plant.__name__.replace('_', ' ')} | {', or '.join(sorted(promises))} |" in text
