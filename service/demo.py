@@ -145,7 +145,8 @@ def _types(samples: Sequence[dict[str, str]]) -> str:
 def _greet(stage: Stage) -> None:
     click.echo(
         f"Hookline at work: SQLite in a temporary folder, the bus inside the process.\n\n"
-        f"API and its documentation  {stage.url}/api/docs\n"
-        f"Login                      {_EMAIL}  {stage.password}\n"
-        f"Webhooks                   {', '.join(stage.names.values())} (answers 503 to each first attempt)\n"
+        f"Dashboard  {stage.url}/\n"
+        f"Login      {_EMAIL}  {stage.password}\n"
+        f"API        {stage.url}/api/docs\n"
+        f"Webhooks   {', '.join(stage.names.values())} (answers 503 to each first attempt)\n"
     )

@@ -43,7 +43,7 @@ async def test_without_once_it_stays_up_until_it_is_asked_to_stop(program: Progr
         await until(lambda: demo.out.count("delivered") >= len(PUBLISHED))
         # the promised minute, as anywhere else
         await until(lambda: demo.out.count("retry in 6") == len(PUBLISHED))
-        url = demo.out.partition("documentation")[2].split()[0].removesuffix("/api/docs")
+        url = demo.out.partition("Dashboard")[2].split()[0].removesuffix("/")
         email, password = demo.out.partition("Login")[2].split()[:2]
         async with open_api(url) as api:
             session = await api.post("/api/auth/login", {"email": email, "password": password})
@@ -55,7 +55,7 @@ async def test_without_once_it_stays_up_until_it_is_asked_to_stop(program: Progr
 
 async def test_a_taken_port_is_told_in_one_line(program: Program) -> None:
     async with program.running("demo") as first:
-        await until(lambda: "documentation" in first.out, within_s=30)
+        await until(lambda: "Dashboard" in first.out, within_s=30)
         port = first.out.partition("http://127.0.0.1:")[2].partition("/")[0]
         done = await program.run("demo", "--once", "--port", port)
     assert done.code == 1

@@ -88,11 +88,12 @@ def _is_gated(world: "World", endpoint_id: str) -> bool:
 
 
 def _followed(world: "World") -> Iterator[tuple[str, _Step, Row]]:
-    """Steps with the next attempt of the schedule."""
+    """Steps with the next attempt of the schedule. Who lost its lease on the way repeats one, by the same number."""
     for delivery_id in world.history.deliveries:
         log = [row for row in world.history.attempts_of(delivery_id) if row["trigger"] in ("first", "retry")]
         for step in _steps(world, delivery_id):
-            later = [row for row in log if row["began"] > step.settled.at]
+            after = [row for row in log if row["began"] > step.settled.at]
+            later = [row for row in after if row["number"] > step.attempt["number"]]
             if later:
                 yield delivery_id, step, min(later, key=lambda row: row["started_at"])
 
