@@ -109,8 +109,11 @@ def _steps(world: "World", delivery_id: str) -> Iterator[_Step]:
             made = [row for row in log if row["commit"] == after.commit]
             if not made or after["next_attempt_at"] is None:
                 continue
+            # one that was sent before its lease was lost may have waited for the same commit: the later one decides
+            made.sort(key=lambda row: row["started_at"])
+            first = max(index for index, row in enumerate(made) if row["trigger"] != "rotation")
             last = made[-1]
             headers = tuple((name, value) for name, value in last["response_headers"] or ())
             answer = Answer(last["response_status"] or 0, headers, b"", truncated=False)
             asked = retry_after(answer, last["started_at"])
-            yield _Step(made[0], waits[before["retries_used"]], asked, after["next_attempt_at"], after)
+            yield _Step(made[first], waits[before["retries_used"]], asked, after["next_attempt_at"], after)
