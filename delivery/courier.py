@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import Any, SupportsFloat, assert_never
+from typing import Any, SupportsFloat, TypeVar, assert_never
 
 from delivery.carriage import Carriage, SecretsNow
 from delivery.departures import Cleared, Decision, Grounded, Held, Lapsed
@@ -24,6 +24,8 @@ from delivery.store import deliveries
 from delivery.store.engine import Store, is_database_fault
 from delivery.telemetry import IN_HAND, tell, warn
 from delivery.tempo import SLOW_S
+
+T = TypeVar("T")
 
 _OVERLOADED = frozenset({429, 502, 504})
 
@@ -56,7 +58,7 @@ class Courier:
         self._leased_until: dict[DeliveryId, tuple[Parcel, datetime]] = {}
         self._alarms: dict[EndpointId, asyncio.TimerHandle] = {}
         self._hungry = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
     async def running(self, *, grace_s: SupportsFloat) -> AsyncIterator["Courier"]:
@@ -155,10 +157,11 @@ class Courier:
             self._own(self._carry(parcel))
         IN_HAND.set(self._lanes.places)
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+    def _own(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _carry(self, parcel: Parcel) -> None:
         held = False
@@ -232,7 +235,13 @@ class Courier:
             self._hungry.set()
 
     async def deliver(self, parcel: Parcel) -> Sequence[Attempt]:
-        """Make the parcel's next attempt at once and log it; return the requests that were made."""
+        """Make the parcel's next attempt at once and log it; return the requests that were made.
+
+        It goes on when the caller does not: what was sent has to be logged.
+        """
+        return await asyncio.shield(self._own(self._deliver(parcel)))
+
+    async def _deliver(self, parcel: Parcel) -> Sequence[Attempt]:
         entry = await self._take(parcel)
         if isinstance(entry, NotBefore):  # not said of a test, and nothing else comes this way
             return ()

@@ -18,6 +18,7 @@ import pytest_asyncio
 from delivery.domain.catalogue import PUBLISHED
 from service.api.deliveries import DeliveryFilters
 from service.cli import hookline, main
+from service.client import open_api
 from service.commands import printing
 from tests.support.polling import until
 from tests.support.program import EMAIL, PASSWORD, Program, json_lines
@@ -190,6 +191,29 @@ async def test_sigterm_finishes_what_is_in_flight_and_loses_nothing(program: Pro
         await until(lambda: len(receiver.calls) >= count, within_s=30)
     jobs = [json.loads(call.body)["data"]["job_id"] for call in receiver.calls]
     assert sorted(jobs) == sorted(f"ann_{number}" for number in range(count)), "all of them, and each once"
+
+
+async def test_a_test_call_that_is_under_way_is_logged_though_the_service_stops(
+    program: Program, receiver: Receiver
+) -> None:
+    receiver.door.clear()
+    async with program.serving() as service:
+        await program.bootstrap()
+        webhook = await program.register(receiver.url)
+        async with open_api(service.url, program.settings["API_KEY"]) as api:
+            asked = asyncio.create_task(api.post(f"/api/webhooks/{webhook['id']}/test"))
+            await until(lambda: len(receiver.calls) == 1)
+
+            service.process.send_signal(signal.SIGTERM)
+            await until(lambda: bool(service.told("courier.stopping")))
+            receiver.door.set()
+            assert await service.end(0) == 0
+            await asyncio.gather(asked, return_exceptions=True)  # whether it still heard the answer is no matter
+
+    async with program.serving():
+        (tested,) = (await program.run("deliveries", "--json")).json["items"]
+    assert (tested["status"], tested["attempts_made"]) == ("delivered", 1)
+    assert len(receiver.calls) == 1
 
 
 async def test_an_idle_service_ends_at_once_whichever_signal_asks(program: Program) -> None:

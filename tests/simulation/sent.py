@@ -49,7 +49,7 @@ def _may_be_unlogged(world: "World", call: Call) -> bool:
     if process.stopped_at is None:
         return False
     cut_off = call.ended is None or call.ended >= process.stopped_at + world.scenario.grace_s - 0.1
-    return cut_off or world.troubles.last_met >= process.stopped_at
+    return cut_off or world.troubles.last_met + world.troubles.long_s >= process.stopped_at
 
 
 def was_committed(world: "World") -> Iterator[str]:
