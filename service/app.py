@@ -106,7 +106,7 @@ API = (
           refuses=(409,)),
 
     Route("GET", "/api/stats", stats.report, "manage", "Rates, success, latency and backlog",
-          stats.StatsQuery, stats.Stats, refuses=(422,)),
+          stats.StatsQuery, stats.Stats, refuses=(404, 422)),
 
     Route("GET", "/api/audit", audit.browse, "manage", "List what was changed, and by whom",
           audit.AuditQuery, audit.AuditTrail),

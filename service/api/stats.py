@@ -13,13 +13,14 @@ from service.api.shapes import AskedMoment, Moment, Query, Shape, Word
 
 
 class StatsQuery(Query):
-    """Which time, cut into buckets of which length; of one webhook, of one type of event."""
+    """Which time, cut into buckets of which length; of one account, of one webhook, of one type of event."""
 
     bucket: Grain = Field("hour", description=f"an answer has at most {MOST_BUCKETS} of them")
     from_: AskedMoment | None = Field(
         None, alias="from", description="by default an hour (of minutes), a day (of hours) or 30 days before the end"
     )
     to: AskedMoment | None = Field(None, description="by default the end of the bucket of this moment")
+    account_id: Word | None = Field(None, description="one of all accounts, for operators")
     webhook_id: Word | None = None
     event: Word | None = None
 
@@ -100,7 +101,8 @@ class Stats(Shape):
 
 async def report(call: Call[StatsQuery]) -> Stats:
     """Show statistics."""
-    found = await call.runtime.statistics.report(call.reach, call.asked.parsed())
+    reach = call.reach.narrowed(call.asked.account_id)
+    found = await call.runtime.statistics.report(reach, call.asked.parsed())
     of_all = call.asked.webhook_id is None
     return Stats(
         bucket=found.window.grain,

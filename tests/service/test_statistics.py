@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.house import Account, House
+from tests.service.house import Account, Caller, House
 from tests.support.receiver import Receiver
 
 NOTHING = {"accepted": 0, "attempts": 0, "delivered": 0, "failed": 0, "success_share": None, "p95_ms": None}
@@ -77,6 +77,23 @@ async def test_one_webhook_and_one_type_of_event_can_be_looked_at(
     assert await seen(event="batch.failed") == (1, 2)
     assert await seen(webhook_id=webhook["id"]) == (None, 1), "events are not accepted for a webhook"
     assert await seen(webhook_id=webhook["id"], event="annotation.completed") == (None, 0)
+
+
+async def test_an_operator_can_look_at_one_account_and_nobody_else_at_anothers(
+    house: House, ada: Account, operator: Account
+) -> None:
+    await ada.key.publish(job_id="ann_1")
+    await operator.key.publish(job_id="ann_2")
+    await operator.key.publish(job_id="ann_3")
+    await house.later()
+
+    async def accepted(caller: Caller, **which: str) -> int:
+        return int((await caller.get("/api/stats", **which)).body["totals"]["accepted"])
+
+    assert await accepted(operator.key) == 3
+    assert await accepted(operator.key, account_id=ada.id) == 1
+    assert await accepted(ada.key, account_id=ada.id) == 1
+    assert (await ada.key.get("/api/stats", account_id=operator.id)).status == 404
 
 
 async def test_a_duplicate_is_not_accepted_twice(house: House, ada: Account) -> None:
