@@ -29,6 +29,7 @@ from service.api.docs import page
 from service.api.openapi import describe
 from service.api.operations import DOCS, OPENAPI
 from service.api.shapes import PageQuery
+from service.dashboard import debugger
 from service.dashboard.routes import DASHBOARD
 from service.middleware import adorn, answered, authenticated, observed
 from service.runtime import Runtime
@@ -137,6 +138,7 @@ def build_app(runtime: Runtime) -> web.Application:
         app.router.add_route(route.method, _narrowed(route.path), handler)
     app[OPENAPI], app[DOCS] = _descriptions()
     app[streams.CLOSING] = asyncio.Event()
+    app[debugger.AT_WORK] = asyncio.Lock()
     app.on_shutdown.append(_close)
     app.on_response_prepare.append(adorn)
     return app

@@ -19,6 +19,9 @@ from service.dashboard.pages import show
 from service.dashboard.pasted import pasted_of, read_headers
 from service.failures import refused
 
+#: Held by whoever is being answered: it takes a core, and deliveries want one, too.
+AT_WORK = web.AppKey("debugging", asyncio.Lock)
+
 _ID = re.compile(r"[A-Za-z0-9_]{1,64}\Z")
 
 
@@ -51,7 +54,8 @@ async def _notes(call: Call[None], typed: Mapping[str, str]) -> list[Note]:
     pasted = pasted_of(_body(typed), headers, brand)
     _refuse_incomplete(typed, signed=pasted.seed is not None or pasted.standard is not None)
     # a large body is written and signed anew some hundred times: others get their turns meanwhile
-    diagnosis = await asyncio.to_thread(diagnose, pasted, typed["secret"], call.runtime.around.clock.now())
+    async with call.request.app[AT_WORK]:
+        diagnosis = await asyncio.to_thread(diagnose, pasted, typed["secret"], call.runtime.around.clock.now())
     notes = findings.of_diagnosis(diagnosis, f"X-{brand}-Signature")
     delivery = await _logged(call, headers)
     if delivery is not None:
