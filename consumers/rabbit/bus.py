@@ -147,13 +147,19 @@ class RabbitBus:
         """Find what got lost without a word: a queue, an exchange, a binding, a consumer."""
         while not await called_off(self._stopping, _WATCH_S):
             idle = [session for session in self._sessions if session.idle]
-            with contextlib.suppress(BrokerFault):  # whoever consumes over this connection meets it, too
+            try:
+                # Asked before they are made again: of a queue that is there anew the broker may go on telling how many
+                # consumers the old one had.
+                missing = await topology.missing(connection)
                 survey = await topology.declare(connection)
-                self._judge(survey)
-                forgotten = {depth.queue for depth in survey.depths if not depth.consumers}
-                for session in idle:
-                    if session.taker.queue in forgotten:
-                        session.lose("the broker had forgotten the consumer")
+            except BrokerFault as fault:  # the next look may do better, and who consumes over this connection meets it
+                warn("bus.unwatched", error=str(fault))
+                continue
+            self._judge(survey)
+            forgotten = missing | {depth.queue for depth in survey.depths if not depth.consumers}
+            for session in idle:
+                if session.taker.queue in forgotten:
+                    session.lose("the broker had forgotten the consumer")
 
     def _judge(self, survey: Survey) -> None:
         """Note what differs on the broker, with those whom it concerns. They go on with what there is."""

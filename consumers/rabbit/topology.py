@@ -98,6 +98,12 @@ QUEUES = (
 THINGS: tuple[Exchange | Queue, ...] = (*EXCHANGES, *QUEUES)
 
 
+async def missing(connection: AbstractConnection) -> frozenset[str]:
+    """The queues that are not there."""
+    surveyor = _Surveyor(connection)
+    return frozenset([queue.name for queue in QUEUES if not await surveyor.allowed(queue.name, queue.find)])
+
+
 async def declare(connection: AbstractConnection) -> Survey:
     """Make what is missing; say what is there and differs. Nothing that exists is ever changed."""
     surveyor = _Surveyor(connection)

@@ -233,10 +233,13 @@ async def test_a_consumer_that_ended_unnoticed_begins_again(
     lose = Session.lose
     monkeypatch.setattr(Session, "lose", lambda self, why: None if "cancelled" in why else lose(self, why))
     monkeypatch.setattr(rabbit_bus, "_WATCH_S", 0.2)
-    async with setting(rabbit_url, store) as at_work:
-        async with channel_to(rabbit_url) as channel:
-            await channel.queue_delete(ANNOTATION)
-        await publish_until_accepted(at_work)
+    with structlog.testing.capture_logs() as lines:
+        async with setting(rabbit_url, store) as at_work:
+            async with channel_to(rabbit_url) as channel:
+                await channel.queue_delete(ANNOTATION)
+            # whoever publishes first makes the queue anew, and the broker goes on telling of the old one's consumer
+            await until(lambda: "consumer.troubled" in [line["event"] for line in lines])
+            await publish_until_accepted(at_work)
 
 
 @on_sqlite
