@@ -1,6 +1,6 @@
 """One delivery's next attempt: the request, further ones where a rotation calls for them, and the verdict."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from delivery.departures import Cleared
 from delivery.domain.ids import new_id
@@ -51,9 +51,7 @@ class Carriage:
         secrets: Sequence[str] = cleared.secrets
         attempts: list[Attempt] = []
         tried: set[str] = set()
-        while (
-            secret := next((one for one in _in_turn(secrets, parcel.retries_used) if one not in tried), None)
-        ) is not None:
+        while (secret := _untried(secrets, tried, turn=parcel.retries_used)) is not None:
             tried.add(secret)
             others = [other for other in secrets if other != secret]
             trigger = "rotation" if attempts else parcel.trigger
@@ -83,15 +81,16 @@ class Carriage:
         return self._schedule if endpoint.retry_schedule is None else endpoint.retry_schedule
 
 
-def _in_turn(secrets: Sequence[str], turn: int) -> Sequence[str]:
-    """The newest secret, then the older ones, each the first of them at another turn.
+def _untried(secrets: Sequence[str], tried: Collection[str], *, turn: int) -> str | None:
+    """The secret to sign with next: the newest, then the older ones, each the first of them at another turn.
 
-    >>> _in_turn(["new", "older", "oldest"], 0), _in_turn(["new", "older", "oldest"], 1)
-    (['new', 'older', 'oldest'], ['new', 'oldest', 'older'])
+    >>> secrets = ["new", "older", "oldest"]
+    >>> _untried(secrets, {}, turn=1), _untried(secrets, {"new"}, turn=0), _untried(secrets, {"new"}, turn=1)
+    ('new', 'older', 'oldest')
     """
     older = secrets[1:]
     first = turn % len(older) if older else 0
-    return [*secrets[:1], *older[first:], *older[:first]]
+    return next((one for one in (*secrets[:1], *older[first:], *older[:first]) if one not in tried), None)
 
 
 def _refused_signature(outcome: Outcome) -> bool:

@@ -97,10 +97,8 @@ class Places:
         return True
 
     def give_back(self, parcel: Parcel) -> None:
-        """Give a parcel's place back, if it has one."""
-        tempo = self._taken.pop((parcel.delivery_id, parcel.lease), None)
-        if tempo is None:
-            return
+        """Give a parcel's place back."""
+        tempo = self._taken.pop((parcel.delivery_id, parcel.lease))
         self._held_at[tempo] -= 1
         for name in holders(parcel, tempo):
             self._held[name] -= 1

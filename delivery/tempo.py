@@ -43,6 +43,7 @@ class Tempos:
     """The tempos of the endpoints of which something was learnt last."""
 
     def __init__(self) -> None:
+        # not a cache of the library's: there, to list the entries would count as using them
         self._known: OrderedDict[EndpointId, tuple[AccountId, Tempo]] = OrderedDict()
 
     def of(self, endpoint_id: EndpointId) -> Tempo:

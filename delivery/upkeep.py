@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from typing import SupportsFloat
+from datetime import datetime, timedelta
+from typing import Protocol, SupportsFloat
 
 from delivery.courier import Courier
 from delivery.domain.deeds import HOOKLINE, given_up
@@ -13,7 +13,7 @@ from delivery.ledger import Ledger
 from delivery.notices import post, webhook_disabled
 from delivery.ports import Surroundings
 from delivery.store import audit, deliveries, endpoints, events, gates, replays
-from delivery.store.engine import Store
+from delivery.store.engine import Store, Transaction
 from delivery.telemetry import BACKLOG, OLDEST, tell, warn
 
 #: Rows per transaction of housekeeping: small enough to hold no lock for long.
@@ -104,6 +104,12 @@ class Sweep:
             self._courier.prolonged(held, now + self._lease)
 
 
+class Prune(Protocol):
+    """A statement that deletes some of what is older; it returns how many rows."""
+
+    async def __call__(self, tx: Transaction, *, before: datetime, limit: int) -> int: ...  # noqa: D102
+
+
 class Housekeeping:
     """Keeps the store small and its states final."""
 
@@ -115,18 +121,24 @@ class Housekeeping:
 
     async def prune(self) -> int:
         """Delete what is older than the retention, a handful per transaction; return the number of deliveries."""
-        now, total = self._around.clock.now(), 0
-        for forget in (deliveries.prune, events.prune, replays.prune, audit.prune):
-            before = now - (_KEEP_AUDIT if forget is audit.prune else self._retention)
-            gone = _HANDFUL
-            while gone == _HANDFUL:
-                async with self._store.writing() as tx:
-                    gone = await forget(tx, before=before, limit=_HANDFUL)
-                total += gone if forget is deliveries.prune else 0
+        now = self._around.clock.now()
+        total = await self._forget(deliveries.prune, now - self._retention)
+        for prune in (events.prune, replays.prune):
+            await self._forget(prune, now - self._retention)
+        await self._forget(audit.prune, now - _KEEP_AUDIT)
         async with self._store.writing() as tx:
             await gates.prune(tx)
         if total:
             tell("deliveries.pruned", count=total)
+        return total
+
+    async def _forget(self, prune: Prune, before: datetime) -> int:
+        """Delete what is older, a handful at a time; return how many rows."""
+        total, gone = 0, _HANDFUL
+        while gone == _HANDFUL:
+            async with self._store.writing() as tx:
+                gone = await prune(tx, before=before, limit=_HANDFUL)
+            total += gone
         return total
 
     async def disable_failing(self) -> list[EndpointId]:

@@ -48,9 +48,9 @@ async def look(bus: Bus) -> Look:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             survey = await bus.survey()
-    except BusUnavailable as error:
+    except BusUnavailable as error:  # that is what one looks for
         return Look(None, [away(str(error))])
-    except TimeoutError:
+    except TimeoutError:  # a broker that says nothing is away, too
         return Look(None, [away(f"nothing came within {_PATIENCE_S:g} seconds")])
     return Look(survey, [*differing(survey), *unattended(survey)])
 

@@ -101,7 +101,9 @@ THINGS: tuple[Exchange | Queue, ...] = (*EXCHANGES, *QUEUES)
 async def missing(connection: AbstractConnection) -> frozenset[str]:
     """The queues that are not there."""
     surveyor = _Surveyor(connection)
-    return frozenset([queue.name for queue in QUEUES if not await surveyor.allowed(queue.name, queue.find)])
+    for queue in QUEUES:
+        await surveyor.allowed(queue.name, queue.find)
+    return surveyor.missing()
 
 
 async def declare(connection: AbstractConnection) -> Survey:
@@ -129,7 +131,7 @@ class _Surveyor:
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
         self._depths: list[Depth] = []
-        self._problems: dict[str, str] = {}
+        self._refused: dict[str, Exception] = {}
 
     async def allowed(self, name: str, step: Callable[[AbstractChannel], Awaitable[Sequence[Depth]]]) -> bool:
         """Take a step; note what it found, or why it was refused."""
@@ -138,10 +140,14 @@ class _Surveyor:
                 async with self._connection.channel() as channel:
                     self._depths += await step(channel)
         except _REFUSALS as refusal:
-            self._problems.setdefault(name, str(refusal))
+            self._refused.setdefault(name, refusal)
             return False
         return True
 
     def survey(self) -> Survey:
         """All that was found."""
-        return Survey(tuple(self._depths), self._problems)
+        return Survey(tuple(self._depths), {name: str(refusal) for name, refusal in self._refused.items()})
+
+    def missing(self) -> frozenset[str]:
+        """What is not there. Who may not look at a queue has not found it missing."""
+        return frozenset(name for name, why in self._refused.items() if isinstance(why, ChannelNotFoundEntity))

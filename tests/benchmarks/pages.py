@@ -17,14 +17,13 @@ from pathlib import Path
 
 import aiohttp
 import uvloop
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from delivery.domain.catalogue import PUBLISHED
 from delivery.domain.envelope import write_json
 from delivery.domain.tally import COUNTS
 from delivery.store.engine import open_store
 from service.schema import migrate
+from tests.benchmarks.rows import numbered_id, write
 from tests.servers.postgresql import PostgreSQL
 from tests.support.program import EMAIL, PASSWORD, Program
 
@@ -50,12 +49,10 @@ _PAGES = (
     "/webhooks",
 )
 
-# An id is its prefix, the millisecond and some chance; here a number takes the place of chance.
-_ID = "'%s_' || lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || lpad(to_hex(n), 16, '0')"
-
 _MONTH = f"""
 create temporary table month as
-select n, at, {_ID % "evt"} as event, {_ID % "dlv"} as delivery, {_ID % "att"} as attempt,
+select n, at, {numbered_id("evt", "at")} as event,
+       {numbered_id("dlv", "at")} as delivery, {numbered_id("att", "at")} as attempt,
        case when n % 2 = 0 then :customer else 'acc_' || n % {_ACCOUNTS} end as account,
        'wh_' || case when n % 2 = 0 then n % 60 else 60 + n % {_ENDPOINTS - 60} end as endpoint,
        (array['annotation.completed', 'batch.completed', 'review.submitted'])[1 + n % 3] as type,
@@ -100,15 +97,10 @@ _WRITES = (
 
 
 async def fill(database: str, customer: str, count: int) -> None:
-    """Write a month of deliveries, with more patience than the service has."""
-    engine = create_async_engine(database)
-    values = {"accounts": _ACCOUNTS, "body": write_json(PUBLISHED["annotation.completed"].example)}
-    async with engine.begin() as connection:
-        await connection.execute(text(_MONTH), {"customer": customer, "count": count})
-        for statement in _WRITES:
-            named = {name: value for name, value in values.items() if f":{name}" in statement}
-            await connection.execute(text(statement), named)
-    await engine.dispose()
+    """Write a month of deliveries."""
+    body = write_json(PUBLISHED["annotation.completed"].example)
+    statements = [_MONTH, *_WRITES]
+    await write(database, statements, customer=customer, count=count, accounts=_ACCOUNTS, body=body)
 
 
 async def timed(browser: aiohttp.ClientSession, path: str) -> Sequence[float]:

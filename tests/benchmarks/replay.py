@@ -19,39 +19,31 @@ from sqlalchemy import text
 from delivery.domain.catalogue import PUBLISHED
 from delivery.domain.deeds import By
 from delivery.domain.envelope import write_json
-from delivery.store.engine import Store, open_store
+from delivery.store.engine import open_store
 from delivery.store.log import DeliveryFilter
 from delivery.store.reach import Reach
 from service.observability import set_up_logging
 from service.runtime import Runtime, open_runtime
 from service.schema import migrate
+from tests.benchmarks.rows import numbered_id, write
 from tests.benchmarks.throughput import receiving, register, settings_for
 from tests.servers.postgresql import PostgreSQL
 
 _ENDPOINTS = 20
 _BY = By("benchmark", "benchmark")
 
-_ID = "'%s_' || lpad(to_hex((extract(epoch from now()) * 1000)::bigint), 12, '0') || lpad(to_hex(n), 16, '0')"
+_EVENT, _DELIVERY = numbered_id("evt", "now()"), numbered_id("dlv", "now()")
 
 _WRITES = (
     f"""insert into events (id, account_id, type, timestamp, accepted_at, identity, job_id, body, passed_over)
-        select {_ID % "evt"}, 'acc_' || n % {_ENDPOINTS}, 'annotation.completed', now(), now(), 'bench ' || n,
+        select {_EVENT}, 'acc_' || n % {_ENDPOINTS}, 'annotation.completed', now(), now(), 'bench ' || n,
                'job_' || n, cast(:body as bytea), '[]' from generate_series(1, :count) as n""",
     f"""insert into deliveries (id, account_id, event_id, event_type, endpoint_id, job_id, standing, attempts_made,
                                 retries_used, last_response_status, last_error, created_at, finished_at)
-        select {_ID % "dlv"}, e.account_id, {_ID % "evt"}, 'annotation.completed', e.id, 'job_' || n, 'failed', 6, 6,
-               503, 'http_5xx', now(), now()
+        select {_DELIVERY}, e.account_id, {_EVENT}, 'annotation.completed', e.id, 'job_' || n, 'failed', 6, 6, 503,
+               'http_5xx', now(), now()
         from generate_series(1, :count) as n join endpoints as e on e.account_id = 'acc_' || n % {_ENDPOINTS}""",
 )
-
-
-async def fail(store: Store, count: int) -> None:
-    """Write so many deliveries that have failed."""
-    values = {"body": write_json(PUBLISHED["annotation.completed"].example), "count": count}
-    async with store.engine.begin() as connection:
-        for statement in _WRITES:
-            named = {name: value for name, value in values.items() if f":{name}" in statement}
-            await connection.execute(text(statement), named)
 
 
 def memory_mb() -> float:
@@ -84,15 +76,16 @@ async def run(count: int) -> None:
         await asyncio.to_thread(postgres.start)
         settings = settings_for(postgres.url(await postgres.create_database()), "memory://")
         set_up_logging(settings)
-        store = open_store(settings.database_url, patience_s=None)
+        store = open_store(settings.database_url)
         await migrate(store)
+        await store.close()
         with receiving() as receiver:
             async with open_runtime(settings) as runtime:
                 await register(runtime, receiver, _ENDPOINTS)
-                await fail(store, count)
+                body = write_json(PUBLISHED["annotation.completed"].example)
+                await write(settings.database_url, _WRITES, body=body, count=count)
                 took, held = await replayed(runtime)
                 sent = receiver.count()
-        await store.close()
     finally:
         postgres.close()
     print(f"{count:,} failed deliveries to {_ENDPOINTS} endpoints, one process: {sent:,} requests in {took:,.0f} s")

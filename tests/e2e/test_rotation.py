@@ -62,6 +62,13 @@ async def flow(world: World, url: str, secrets: Sequence[str], customer: Switchi
         await world.later(2 * HOUR)
 
 
+async def rotated(world: World, url: str, secrets: Sequence[str]) -> None:
+    """Register an endpoint that has come through all these secrets, which are all still valid."""
+    endpoint = await world.register(url, secrets[0])
+    for secret in secrets[1:]:
+        await world.registry.rotate(world.reach, endpoint.id, secret, overlap_s=DAY, by=BY)
+
+
 async def assert_nothing_lost(world: World, receiver: Receiver, customer: Switching) -> None:
     """Every delivery arrived, without its schedule unless the receiver switched between two of its requests.
 
@@ -113,9 +120,7 @@ async def test_of_four_secrets_that_are_valid_the_receiver_may_know_any(
     world: World, receiver: Receiver, known: int
 ) -> None:
     secrets = [f"signing-secret-number-{number}" for number in range(4)]
-    endpoint = await world.register(receiver.url, secrets[0])
-    for secret in secrets[1:]:
-        await world.registry.rotate(world.reach, endpoint.id, secret, overlap_s=DAY, by=BY)
+    await rotated(world, receiver.url, secrets)
     receiver.trusts_only(secrets[known])
     await world.publish()
     await world.quiet()
@@ -132,9 +137,7 @@ async def test_a_receiver_that_refuses_slowly_is_asked_with_each_of_five_secrets
     world: World, receiver: Receiver, known: int
 ) -> None:
     secrets = [f"signing-secret-number-{number}" for number in range(5)]
-    endpoint = await world.register(receiver.url, secrets[0])
-    for secret in secrets[1:]:
-        await world.registry.rotate(world.reach, endpoint.id, secret, overlap_s=DAY, by=BY)
+    await rotated(world, receiver.url, secrets)
 
     def refuses_slowly(call: Call) -> Reply:
         world.clock.forward(9)  # so that there is time for two requests, and not for a third
@@ -151,9 +154,7 @@ async def test_a_receiver_that_refuses_slowly_is_asked_with_each_of_five_secrets
 async def test_a_receiver_that_knows_none_of_them_gets_each_once_and_then_waits_for_the_schedule(
     world: World, receiver: Receiver
 ) -> None:
-    endpoint = await world.register(receiver.url, FIRST)
-    for number in range(8):
-        await world.registry.rotate(world.reach, endpoint.id, f"signing-secret-number-{number}", overlap_s=DAY, by=BY)
+    await rotated(world, receiver.url, [FIRST, *(f"signing-secret-number-{number}" for number in range(8))])
     receiver.answers(401)
     await world.publish()
     await world.quiet()
