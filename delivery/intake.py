@@ -5,7 +5,7 @@ written as leased to it and sent straight from memory; the others lie in the sto
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,6 +46,9 @@ class Refused:
     error: HooklineError
 
 
+#: What is to be committed together with what is taken.
+Beginning = Callable[[Transaction], Awaitable[None]]
+
 #: One result per submission, or one refusal for all of them.
 Reply = Sequence[Receipt | Refused] | Refused
 
@@ -77,10 +80,13 @@ class Intake:
             return None
         return self._refusal[1]
 
-    async def accept(self, offers: Sequence[Offer]) -> Sequence[Reply]:
-        """Take offers in one transaction; when this returns, it is committed."""
+    async def accept(self, offers: Sequence[Offer], *, first: Beginning | None = None) -> Sequence[Reply]:
+        """Take offers in one transaction; when this returns, it is committed.
+
+        ``first`` is what the transaction begins with; where it raises, nothing is taken.
+        """
         try:
-            replies = await self._accept(offers)
+            replies = await self._accept(offers, first)
         except Exception as error:
             if is_database_fault(error):
                 self._refusal = self._around.clock.now(), error
@@ -89,10 +95,12 @@ class Intake:
             self._refusal = None
         return replies
 
-    async def _accept(self, offers: Sequence[Offer]) -> Sequence[Reply]:
+    async def _accept(self, offers: Sequence[Offer], first: Beginning | None) -> Sequence[Reply]:
         now = self._around.clock.now()
         with self._carrier.booking() as booking:
             async with self._store.writing() as tx:
+                if first is not None:
+                    await first(tx)
                 admitted = await _metered(tx, offers, period(now))
                 batch = [s for offer, ok in zip(offers, admitted, strict=True) if ok for s in offer.submissions]
                 known = await events.known_accounts(tx, {s.account_id for s in batch})

@@ -46,6 +46,7 @@ def jobs(runtime: "Runtime") -> list[Job]:
         Job("sweep", "worker", 1, sweep.run),
         Job("renew leases", "worker", 5, sweep.renew),
         Job("replay", "scheduler", 1, runtime.replays.run),
+        Job("poll sources", "scheduler", 1, runtime.polling.run),
         Job("fold statistics", "scheduler", 2, runtime.statistics.fold),
         Job("cancel stranded", "scheduler", 5, keeping.cancel_stranded),
         Job("disable failing", "scheduler", 60, keeping.disable_failing),

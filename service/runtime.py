@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import SupportsFloat
 
+import aiohttp
+
 from consumers.bus import Bus, open_bus
+from consumers.sources.polling import Polling
+from consumers.sources.registry import Sources
 from delivery.courier import Courier
 from delivery.departures import Decision, Departures
 from delivery.destinations.session import open_session
@@ -60,6 +64,8 @@ class Runtime:
     housekeeping: Housekeeping
     replays: Replays
     statistics: Statistics
+    sources: Sources
+    polling: Polling
     bus: Bus
     grace_s: SupportsFloat
 
@@ -75,6 +81,7 @@ class Outside:
     around: Surroundings
     store: Store
     policy: EgressPolicy
+    session: aiohttp.ClientSession
     destinations: Destinations
     grace_s: SupportsFloat
 
@@ -101,8 +108,9 @@ async def open_runtime(
         around = system_surroundings(clock or await clock_of(store))
         grace_s = Grace(settings.grace_period) if grace_s is None else grace_s
         policy = EgressPolicy(settings.allowed_networks, settings.require_https, settings.port_ranges)
-        destinations = await _destinations(stack, settings, policy)
-        outside = Outside(secrets.token_hex(8), around, store, policy, destinations, grace_s)
+        session = await stack.enter_async_context(open_session(policy, proxy=settings.egress_proxy))
+        webhook = WebhookDestination(session, policy, brand=settings.brand, attempt_timeout=settings.attempt_timeout)
+        outside = Outside(secrets.token_hex(8), around, store, policy, session, {"webhook": webhook}, grace_s)
         runtime = await stack.enter_async_context(at_work(settings, roles, outside))
         if ticks:
             await stack.enter_async_context(ticking(runtime))
@@ -117,6 +125,8 @@ async def at_work(settings: Settings, roles: Collection[Role], outside: Outside)
         if "worker" in roles:
             await stack.enter_async_context(runtime.courier.running(grace_s=outside.grace_s))
             await stack.enter_async_context(runtime.sweep.following(grace_s=outside.grace_s))
+        if "scheduler" in roles:
+            await stack.enter_async_context(runtime.polling.running(grace_s=outside.grace_s))
         await stack.enter_async_context(runtime.bus.running(consume="worker" in roles, grace_s=outside.grace_s))
         yield runtime
 
@@ -144,6 +154,7 @@ async def _wire(stack: AsyncExitStack, settings: Settings, roles: Collection[Rol
     intake = Intake(store, courier, around, lease_s=settings.lease_s)
     offers: Gatherer[Offer, Reply] = Gatherer(intake.accept, divides=is_poison)
     await stack.enter_async_context(offers.running(grace_s=grace_s))
+    sources = Sources(store, ring, outside.policy, outside.session, around)
     auth = Auth(store, around, settings)
     await stack.enter_async_context(auth.running(grace_s=grace_s))
     return Runtime(
@@ -175,12 +186,8 @@ async def _wire(stack: AsyncExitStack, settings: Settings, roles: Collection[Rol
         ),
         replays=Replays(store, around),
         statistics=Statistics(store, around, retention=timedelta(days=settings.retention_days)),
+        sources=sources,
+        polling=Polling(store, intake, sources, around),
         bus=open_bus(settings.bus_url, intake=intake, store=store, around=around),
         grace_s=grace_s,
     )
-
-
-async def _destinations(stack: AsyncExitStack, settings: Settings, policy: EgressPolicy) -> Destinations:
-    session = await stack.enter_async_context(open_session(policy, proxy=settings.egress_proxy))
-    webhook = WebhookDestination(session, policy, brand=settings.brand, attempt_timeout=settings.attempt_timeout)
-    return {"webhook": webhook}

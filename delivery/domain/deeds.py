@@ -28,6 +28,11 @@ What = Literal[
     "delivery.cancelled",
     "replay.started",
     "replay.stopped",
+    "source.connected",
+    "source.changed",
+    "source.paused",
+    "source.resumed",
+    "source.disconnected",
     "dead_letter.requeued",
     "dead_letter.discarded",
 ]

@@ -74,3 +74,12 @@ class TooManyWebhooks(HooklineError):
         super().__init__(
             "webhook_limit", f"An account has at most {most:,} webhooks; delete some that are no longer needed"
         )
+
+
+class TooManySources(HooklineError):
+    """The account has as many sources as one may have. Waiting does not help."""
+
+    kind = "limit"
+
+    def __init__(self, most: int) -> None:
+        super().__init__("source_limit", f"An account has at most {most:,} sources; remove some that are not needed")

@@ -343,6 +343,56 @@ dead_letters = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), nullable=False),
+    Column("system", String(32), nullable=False),
+    Column("name", String(120), nullable=False),
+    Column("url", String(2048), nullable=False),
+    Column("settings", Json, nullable=False),
+    Column("credentials", Text, nullable=False, comment="a JSON object, sealed"),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("state", String(16), nullable=False, comment="how the last poll went"),
+    Column("trouble", Text, comment="why it did not go well"),
+    Column("failures", Integer, nullable=False, comment="in a row"),
+    Column("version", Integer, nullable=False, comment="grows with what people change"),
+    Column("polled_at", Moment, comment="when the last poll ended that went well"),
+    Column("due_at", Moment, comment="when to poll next; NULL: not before something changes"),
+    Column("last_event_at", Moment),
+    Column("events", BigInteger, nullable=False, comment="published by it"),
+    Column("refused", Json, nullable=False, comment="what could not be published: {error code: count}"),
+    Column("lease", String(48), comment="fencing token of the poll under way"),
+    Column("leased_until", Moment),
+    Column("deleted_at", Moment),
+    Index(None, "account_id", "id"),
+    Index(None, "due_at"),
+    comment="annotation tools whose facts become events",
+)
+
+source_marks = Table(
+    "source_marks",
+    metadata,
+    Column("source_id", ForeignKey("sources.id"), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("value", Json, nullable=False),
+    comment="what a source's connector must know the next time",
+)
+
+source_wakes = Table(
+    "source_wakes",
+    metadata,
+    Column("source_id", ForeignKey("sources.id"), primary_key=True),
+    Column("subject", String(255), primary_key=True, comment="what it is about; empty: everything"),
+    Column("detail", Json, nullable=False),
+    Column("at", Moment, nullable=False, comment="when it was heard last"),
+    comment="what sources said of themselves and nobody has looked into yet",
+)
+
 audit = Table(
     "audit",
     metadata,

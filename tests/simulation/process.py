@@ -104,7 +104,8 @@ class Process:
         policy = EgressPolicy()
         wire: Any = Wire(self.life, self.watch, self.luck, door, on_call)
         webhook = WebhookDestination(wire, policy, attempt_timeout=self.settings.attempt_timeout)
-        outside = Outside(self.name, around, self._store, policy, {"webhook": webhook}, self.settings.grace_period)
+        grace_s = self.settings.grace_period
+        outside = Outside(self.name, around, self._store, policy, wire, {"webhook": webhook}, grace_s)
         self._begin(self._live(outside, calm)).add_done_callback(self._note_end)
 
     def stop(self) -> None:

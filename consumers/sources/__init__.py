@@ -1,0 +1,1 @@
+"""Connectors to annotation tools: each learns what happens there, and says it as events."""
