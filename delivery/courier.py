@@ -23,7 +23,7 @@ from delivery.ports import Destinations, Surroundings
 from delivery.store import deliveries
 from delivery.store.engine import Store, is_database_fault
 from delivery.telemetry import IN_HAND, tell, warn
-from delivery.tempo import SLOW_S
+from delivery.watch import Watch
 
 T = TypeVar("T")
 
@@ -183,24 +183,16 @@ class Courier:
 
     async def _take_in_turn(self, parcel: Parcel) -> Entry | NotBefore | None:
         """Take a parcel to its destination, and let the next one of its lane go when its request is over."""
-        took_s = None
+        watch = self._watch(parcel)
         try:
-            taken = await self._take(parcel)
-            if isinstance(taken, Entry) and taken.attempts:
-                took_s = sum(attempt.outcome.timings.total_ms for attempt in taken.attempts) / 1000
-            return taken
+            return await self._take(parcel, watch)
         finally:
-            self._lanes.sent(parcel, took_s)
+            self._lanes.sent(parcel, watch.tempo)
             self._start_what_may_start()
 
-    @contextmanager
-    def _watched(self, parcel: Parcel) -> Iterator[None]:
-        """While the block is open, a request is under way; when it has been for too long it makes room for others."""
-        alarm = asyncio.get_running_loop().call_later(SLOW_S, self._make_room, parcel)
-        try:
-            yield
-        finally:
-            alarm.cancel()
+    def _watch(self, parcel: Parcel) -> Watch:
+        """A watch over the parcel's request: when it has been under way for too long it makes room for others."""
+        return Watch(lambda: self._make_room(parcel))
 
     def _make_room(self, parcel: Parcel) -> None:
         surplus = self._lanes.hangs(parcel)
@@ -242,20 +234,20 @@ class Courier:
         return await asyncio.shield(self._own(self._deliver(parcel)))
 
     async def _deliver(self, parcel: Parcel) -> Sequence[Attempt]:
-        entry = await self._take(parcel)
+        entry = await self._take(parcel, self._watch(parcel))
         if isinstance(entry, NotBefore):  # not said of a test, and nothing else comes this way
             return ()
         await self._log(entry)
         return entry.attempts if entry else ()
 
-    async def _take(self, parcel: Parcel) -> Entry | NotBefore | None:
+    async def _take(self, parcel: Parcel, watch: Watch) -> Entry | NotBefore | None:
         """Take a parcel to its destination, if it may go now; None: it is no longer ours."""
         decision = await self._departures.hand_in(parcel)
         match decision:
             case Cleared():
                 if not needs_gate(decision.endpoint):
                     self._lanes.free(parcel.endpoint_id)
-                with self._watched(parcel):
+                with watch:
                     entry = await self._carriage.carry(parcel, decision)
                 self._heed(entry)
                 return entry

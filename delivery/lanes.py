@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from delivery.domain.model import AccountId, EndpointId, Parcel
 from delivery.places import Holder, Limits, Places, Terms, holders
 from delivery.requests import Requests
-from delivery.tempo import SHARES, SLOW_S, Tempo, Tempos
+from delivery.tempo import SHARES, Tempo, Tempos
 from delivery.turns import Turns
 
 
@@ -175,12 +175,12 @@ class Lanes:
                 surplus.append(other)
         return surplus
 
-    def sent(self, parcel: Parcel, took_s: float | None) -> None:
-        """The parcel's request is over: the next one may go out. ``took_s`` is None where none was made."""
+    def sent(self, parcel: Parcel, tempo: Tempo | None) -> None:
+        """The parcel's request is over: the next one may go out. ``tempo`` is None where none was made."""
         self._lanes[parcel.endpoint_id].sending -= 1
         self._requests.end(parcel)
-        if took_s is not None:
-            self._learn(parcel, "slow" if took_s > SLOW_S else "quick")
+        if tempo is not None:
+            self._learn(parcel, tempo)
         self._queue(parcel.endpoint_id)
 
     def _learn(self, parcel: Parcel, tempo: Tempo) -> None:

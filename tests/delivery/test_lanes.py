@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from delivery.domain.model import AccountId, EndpointId, Parcel
 from delivery.lanes import Lanes
 from delivery.places import Limits
-from delivery.tempo import SLOW_S
+from delivery.tempo import Tempo
 from tests.support.samples import a_parcel, an_event
 
 ACCOUNTS = {"wh_a": "one", "wh_b": "one", "wh_c": "two", "wh_d": "two"}
@@ -97,11 +97,11 @@ class LanesAsTheyAreUsed(RuleBasedStateMachine):
         self.sending.append(parcel)
 
     @precondition(lambda self: self.sending)
-    @rule(data=st.data(), took_s=st.sampled_from([None, 0.1, 10.0]))
-    def hear_the_answer(self, data: st.DataObject, took_s: float | None) -> None:
+    @rule(data=st.data(), tempo=st.sampled_from([None, "quick", "slow"]))
+    def hear_the_answer(self, data: st.DataObject, tempo: Tempo | None) -> None:
         parcel = self.sending.pop(data.draw(st.integers(0, len(self.sending) - 1)))
         self.sent.append(parcel)
-        self.lanes.sent(parcel, took_s)
+        self.lanes.sent(parcel, tempo)
 
     @precondition(lambda self: self.sending)
     @rule(data=st.data())
@@ -195,8 +195,8 @@ def started(lanes: Lanes) -> list[Parcel]:
     return going
 
 
-def answered(lanes: Lanes, parcel: Parcel, took_s: float) -> None:
-    lanes.sent(parcel, took_s)
+def answered(lanes: Lanes, parcel: Parcel, tempo: Tempo) -> None:
+    lanes.sent(parcel, tempo)
     lanes.done(parcel)
 
 
@@ -236,13 +236,13 @@ def test_overload_halves_how_much_goes_out_at_a_time_and_each_success_gives_one_
 # -- those who hang ----------------------------------------------------------------------------------------------------
 
 
-def known(lanes: Lanes, endpoint_id: str, took_s: float) -> None:
-    """Let an endpoint show how long its requests take."""
+def known(lanes: Lanes, endpoint_id: str, tempo: Tempo) -> None:
+    """Let an endpoint show its tempo."""
     parcel = parcel_for(endpoint_id, account=endpoint_id)
     assert lanes.book(parcel)
     lanes.put(parcel)
     assert lanes.next() == parcel
-    answered(lanes, parcel, took_s)
+    answered(lanes, parcel, tempo)
 
 
 def put(lanes: Lanes, endpoint_id: str) -> None:
@@ -255,7 +255,7 @@ def put(lanes: Lanes, endpoint_id: str) -> None:
 def test_endpoints_that_hang_leave_half_of_all_requests_to_the_others(parallel: int) -> None:
     lanes = Lanes(Limits(parallel=parallel, per_endpoint=4))
     for number in range(2 * parallel):
-        known(lanes, f"slow{number}", 2 * SLOW_S)
+        known(lanes, f"slow{number}", "slow")
     for number in range(2 * parallel):
         put(lanes, f"slow{number}")
     assert len(started(lanes)) == (parallel + 1) // 2
@@ -265,7 +265,7 @@ def test_endpoints_that_hang_leave_half_of_all_requests_to_the_others(parallel: 
 
 def test_endpoints_of_which_nothing_is_known_leave_a_quarter_to_those_that_were_quick() -> None:
     lanes = Lanes(Limits(parallel=64, per_endpoint=4))
-    known(lanes, "quick", 0.01)
+    known(lanes, "quick", "quick")
     for number in range(100):
         put(lanes, f"new{number}")
     assert len(started(lanes)) == 48
@@ -299,7 +299,7 @@ def test_of_an_account_whose_requests_hang_the_quick_ones_go_on() -> None:
     assert lanes.book(quick)
     lanes.put(quick)
     assert started(lanes) == [quick]
-    answered(lanes, quick, 0.1)
+    answered(lanes, quick, "quick")
     flood(lanes)
     again = parcel_for("quick", account="flood")
     assert lanes.book(again)
@@ -325,8 +325,8 @@ def test_a_test_call_that_hangs_has_no_lane_to_slow_down() -> None:
 
 def test_whoever_was_slow_and_is_quick_again_is_treated_like_the_others() -> None:
     lanes = Lanes(Limits(parallel=4, per_endpoint=4))
-    known(lanes, "wh", 2 * SLOW_S)
-    known(lanes, "wh", 0.01)
+    known(lanes, "wh", "slow")
+    known(lanes, "wh", "quick")
     for _ in range(4):
         put(lanes, "wh")
     assert len(started(lanes)) == 4

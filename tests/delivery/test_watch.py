@@ -1,0 +1,36 @@
+"""Who is slow: the receiver, and not the process that was held up itself."""
+
+import asyncio
+import time
+
+import pytest
+
+from delivery import watch
+from delivery.watch import Watch
+from tests.support.polling import until
+
+
+@pytest.fixture(autouse=True)
+def short_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_BEAT_S", 0.005)
+
+
+async def test_a_request_that_goes_on_is_slow_before_it_is_over() -> None:
+    told: list[str] = []
+    with Watch(lambda: told.append("slow")) as watching:
+        assert watching.tempo == "quick"
+        await until(lambda: bool(told))
+        assert watching.tempo == "slow"
+    assert (told, watching.tempo) == (["slow"], "slow")
+
+
+async def test_a_process_that_was_held_up_blames_nobody() -> None:
+    told: list[str] = []
+    with Watch(lambda: told.append("slow")) as watching:
+        time.sleep(0.1)  # noqa: ASYNC251 - the event loop is held up: that is the point
+        await asyncio.sleep(0)
+    assert (told, watching.tempo) == ([], "quick")
+
+
+async def test_where_no_request_was_made_nothing_was_learnt() -> None:
+    assert Watch(lambda: None).tempo is None
