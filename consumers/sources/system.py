@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
 from consumers.sources.connector import Connector
 from delivery.domain.sources import SourceId
+
+
+#: Seconds between two polls; systems have defaults of their own.
+Interval = Annotated[float, Field(ge=1, le=86_400, description="Seconds between two polls, when nothing wakes it")]
 
 
 class Settings(BaseModel):
@@ -21,7 +25,7 @@ class Settings(BaseModel):
 
     whereabouts: ClassVar[tuple[str, ...]] = ()
 
-    interval_s: float = Field(30, ge=1, le=86_400, description="Seconds between two polls, when nothing wakes it")
+    interval_s: Interval = 30
     backfill: bool = Field(False, description="Publish what is there at first contact, too, not only what changes")
 
 

@@ -152,7 +152,8 @@ async def write_marks(tx: Transaction, source_id: SourceId, changes: Mapping[tup
         dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
         new = dialect.insert(source_marks)
         await tx.execute(
-            new.on_conflict_do_update(["source_id", "kind", "key"], set_={"value": new.excluded.value}), rows
+            new.on_conflict_do_update(index_elements=["source_id", "kind", "key"], set_={"value": new.excluded.value}),
+            rows,
         )
 
 
@@ -170,7 +171,7 @@ async def wake(tx: Transaction, source_id: SourceId, wakes: Sequence[Wake]) -> N
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     new = dialect.insert(source_wakes)
     latest = {"detail": new.excluded.detail, "at": new.excluded.at}
-    await tx.execute(new.on_conflict_do_update(["source_id", "subject"], set_=latest), rows)
+    await tx.execute(new.on_conflict_do_update(index_elements=["source_id", "subject"], set_=latest), rows)
     # one that is away is asked again when it is due, however much it says meanwhile
     well = sources.c.state.in_(("new", "ok")) & (sources.c.due_at > wakes[0].at)
     await tx.execute(update(sources).where(sources.c.id == source_id, well).values(due_at=wakes[0].at))

@@ -1,7 +1,8 @@
 """The trade at work on a store, wired as in service, with a clock that the test moves."""
 
+import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,8 @@ from ipaddress import IPv4Network
 from random import Random
 from typing import Any
 
+from consumers.sources.polling import Polling
+from consumers.sources.registry import NewSource, Sources
 from delivery.courier import Courier
 from delivery.departures import Decision, Departures
 from delivery.destinations.session import open_session
@@ -18,6 +21,7 @@ from delivery.domain.guard import EgressPolicy
 from delivery.domain.model import AccountId, Attempt, Delivery, DeliveryId, Endpoint, EventId, Parcel
 from delivery.domain.retry import SCHEDULE
 from delivery.domain.sealing import KeyRing
+from delivery.domain.sources import Source
 from delivery.fanout import Receipt
 from delivery.gather import Gatherer
 from delivery.intake import Intake, Offer, Refused
@@ -27,7 +31,8 @@ from delivery.ports import Surroundings
 from delivery.registry import Registry, Wishes
 from delivery.replays import Replays
 from delivery.statistics import Statistics
-from delivery.store import deliveries, endpoints, log
+from delivery.store import deliveries, endpoints, events, log
+from delivery.store import sources as source_rows
 from delivery.store.cursors import PageRequest
 from delivery.store.engine import Store, is_poison, open_store
 from delivery.store.reach import Reach
@@ -62,6 +67,8 @@ class World:
     housekeeping: Housekeeping
     replays: Replays
     statistics: Statistics
+    sources: Sources
+    polling: Polling
     reach: Reach = OURS
 
     async def register(
@@ -71,6 +78,38 @@ class World:
         asked = Wishes(url=url, **{"events": ["*"]} | wishes)
         endpoint, _ = await self.registry.register(account_id, asked, secret, by=BY)
         return endpoint
+
+    async def connect(
+        self,
+        system: str,
+        url: str,
+        credentials: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        **wishes: Any,
+    ) -> Source:
+        """Connect a source of the account."""
+        wanted = NewSource(system, wishes.pop("name", ""), url, credentials, settings or {}, **wishes)
+        return await self.sources.connect(ACCOUNT, wanted, by=BY)
+
+    async def source(self, source: Source) -> Source:
+        """The source as it is now."""
+        async with self.store.reading() as tx:
+            found = await source_rows.find(tx, self.reach, source.id)
+        assert found is not None
+        return found
+
+    async def polled(self, seconds: float = 0) -> None:
+        """Let time pass, poll every source that is due then, and see what came of it delivered."""
+        self.clock.forward(seconds)
+        await self.polling.run()
+        await self.polling.quiet()
+        await self.later(0)
+
+    async def bodies(self) -> Sequence[Any]:
+        """What was published, oldest first."""
+        async with self.store.reading() as tx:
+            found = await events.browse(tx, self.reach, events.EventFilter(), PageRequest(limit=100))
+        return [json.loads(event.body) for event in reversed(found.items)]
 
     async def change(self, endpoint: Endpoint, **changes: Any) -> None:
         await self.registry.change(self.reach, endpoint.id, changes, by=BY)
@@ -179,11 +218,13 @@ async def working(
             schedule=schedule,
             name=name,
         )
+        intake = Intake(store, courier, around, lease_s=LEASE_S)
+        sources = Sources(store, _RING, _POLICY, session, around)
         world = World(
             store=store,
             clock=clock,
             courier=courier,
-            intake=Intake(store, courier, around, lease_s=LEASE_S),
+            intake=intake,
             registry=Registry(
                 store=store,
                 ring=_RING,
@@ -198,11 +239,17 @@ async def working(
             housekeeping=Housekeeping(store, around, retention=timedelta(days=30), disable_after=timedelta(hours=120)),
             replays=Replays(store, around),
             statistics=Statistics(store, around, retention=timedelta(days=30)),
+            sources=sources,
+            polling=Polling(store, intake, sources, around),
         )
         if not sending:
             yield world
             return
-        async with courier.running(grace_s=patience_s), world.sweep.following():
+        async with (
+            courier.running(grace_s=patience_s),
+            world.sweep.following(),
+            world.polling.running(grace_s=patience_s),
+        ):
             yield world
 
 
