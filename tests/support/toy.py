@@ -77,8 +77,9 @@ TOY = System("toy", "Toy", ToySettings, ToyCredentials, ToyConnector)
 
 @dataclass
 class Toy:
-    """The system itself. ``answer`` is what it says instead of anything; ``door`` keeps requests for a fact waiting, from the
-    fact ``guarded`` on.
+    """The system itself.
+
+    ``answer`` is what it says instead of anything; ``door`` keeps requests for facts waiting, from ``guarded`` on.
     """
 
     url: str = ""
