@@ -30,6 +30,8 @@ BACKLOG = Gauge("hookline_backlog_deliveries", "Deliveries that wait or are bein
 OLDEST = Gauge("hookline_oldest_due_seconds", "How long the oldest due delivery waits", multiprocess_mode="mostrecent")
 IN_HAND = Gauge("hookline_deliveries_in_hand", "Deliveries leased to this process", multiprocess_mode="livesum")
 CONSUMING = Gauge("hookline_consumer_up", "1 while the consumer is at work", ["family"], multiprocess_mode="livemin")
+POLLS = Counter("hookline_source_polls_total", "Polls of annotation systems", ["system", "result"])
+SOURCES = Gauge("hookline_sources", "Connected annotation systems", ["state"], multiprocess_mode="mostrecent")
 
 
 def _attempted(facts: Mapping[str, Any]) -> None:
@@ -48,6 +50,7 @@ _METRICS: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "event.refused": lambda facts: DEAD.labels(facts["code"]).inc(),
     "delivery.attempted": _attempted,
     "delivery.finished": _finished,
+    "source.polled": lambda facts: POLLS.labels(facts["system"], facts["result"]).inc(),
 }
 
 

@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Protocol, SupportsFloat
+from typing import Protocol, SupportsFloat, get_args
 
 from delivery.courier import Courier
 from delivery.domain.deeds import HOOKLINE, given_up
 from delivery.domain.model import EndpointId
+from delivery.domain.sources import SourceState
 from delivery.ledger import Ledger
 from delivery.notices import post, webhook_disabled
 from delivery.ports import Surroundings
-from delivery.store import audit, deliveries, endpoints, events, gates, replays
+from delivery.store import audit, deliveries, endpoints, events, gates, replays, sources
 from delivery.store.engine import Store, Transaction
-from delivery.telemetry import BACKLOG, OLDEST, tell, warn
+from delivery.telemetry import BACKLOG, OLDEST, SOURCES, tell, warn
 
 #: Rows per transaction of housekeeping: small enough to hold no lock for long.
 _HANDFUL = 500
@@ -173,5 +174,8 @@ class Housekeeping:
         """Set the gauges that only the store knows."""
         async with self._store.reading() as tx:
             count, oldest_s = await deliveries.backlog(tx, self._around.clock.now())
+            connected = await sources.by_state(tx)
+        for state in get_args(SourceState):
+            SOURCES.labels(state).set(connected[state])
         BACKLOG.set(count)
         OLDEST.set(oldest_s)

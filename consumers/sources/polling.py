@@ -149,7 +149,7 @@ class Polling:
                 raise
             raise UnreachableError(f"A poll took longer than {_LONGEST_S:g} seconds") from error
         await self._finish(source, lease, wakes)
-        tell("source.polled", source_id=source.id, system=source.system, events=events)
+        tell("source.polled", source_id=source.id, system=source.system, result="ok", events=events)
 
     async def _commit(self, source: Source, lease: str, step: Step) -> None:
         """Commit a step: its events, its marks, and what is known of the source from it."""
@@ -202,7 +202,7 @@ class Polling:
         changes = {"state": state, "trouble": str(trouble), "failures": failures, "due_at": due}
         async with self._store.writing() as tx:
             await _hold(tx, source, lease, changes | {"lease": None, "leased_until": None})
-        warn("source.troubled", source_id=source.id, system=source.system, state=state, why=str(trouble))
+        tell("source.polled", source_id=source.id, system=source.system, result=state, why=str(trouble))
 
 
 def _after(trouble: SourceTroubleError, failures: int) -> SourceState:

@@ -72,7 +72,7 @@ async def by_ids(tx: Transaction, ids: Iterable[EndpointId], *, for_update: bool
     return [_endpoint(row) for row in await tx.execute(query.with_for_update() if for_update else query)]
 
 
-async def following(tx: Transaction, after: EndpointId, *, limit: int) -> Sequence[Endpoint]:
+async def following(tx: Transaction, after: str, *, limit: int) -> Sequence[Endpoint]:
     """The endpoints that come next by their id, deleted ones too."""
     query = select(endpoints).where(endpoints.c.id > after).order_by(endpoints.c.id).limit(limit)
     return [_endpoint(row) for row in await tx.execute(query)]

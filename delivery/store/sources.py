@@ -45,6 +45,14 @@ async def browse(tx: Transaction, reach: Reach, request: PageRequest) -> Page[So
     return await page(tx, query, sources.c.id, request, _source)
 
 
+async def by_state(tx: Transaction) -> Counter[str]:
+    """How many sources are in which state, those that are paused left out."""
+    query = select(sources.c.state, func.count().label("number")).where(
+        sources.c.active, sources.c.deleted_at.is_(None)
+    )
+    return Counter({row.state: row.number for row in await tx.execute(query.group_by(sources.c.state))})
+
+
 async def has(tx: Transaction, account_id: str, count: int) -> bool:
     """Whether an account has at least so many sources."""
     own = select(sources.c.id).where(sources.c.account_id == account_id, sources.c.deleted_at.is_(None))
@@ -55,6 +63,11 @@ async def following(tx: Transaction, after: str, *, limit: int) -> Sequence[Sour
     """The sources that come next by their id, deleted ones too."""
     query = select(sources).where(sources.c.id > after).order_by(sources.c.id).limit(limit)
     return [_source(row) for row in await tx.execute(query)]
+
+
+async def lock(tx: Transaction, source_id: SourceId) -> Source:
+    """One source that there is, deleted or not; nobody else changes it until the transaction ends."""
+    return _source((await tx.execute(select(sources).where(sources.c.id == source_id).with_for_update())).one())
 
 
 async def reseal(tx: Transaction, source_id: SourceId, credentials: str) -> None:

@@ -1,4 +1,4 @@
-"""`hookline secrets`: the signing secrets of customers, as they are stored."""
+"""`hookline secrets`: signing secrets and credentials, as they are stored."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def secrets() -> None:
-    """See to how signing secrets are stored."""
+    """See to how signing secrets and credentials are stored."""
 
 
 @examples("HOOKLINE_MASTER_KEYS=new:…,old:… hookline secrets rotate")
@@ -45,7 +45,7 @@ def rotate(situation: Situation, *, as_json: bool) -> None:
         count, first = len(resealed.unreadable), resealed.unreadable[0]
         missing = ", ".join(sorted(survey.missing)) or "none: the stored text is damaged"
         raise click.ClickException(
-            f"{count} webhooks, the first is {first}, have a secret that cannot be opened; keys missing: {missing}"
+            f"Secrets of {count} webhooks or sources, the first is {first}, cannot be opened; keys missing: {missing}"
         )
     if survey.older:
         raise click.ClickException(f"{survey.older} secrets were sealed with an older key meanwhile; run it again")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from consumers.sources.connector import Push, Unauthorised
 from delivery.domain.errors import Conflict, InvalidInput, NotFound, Unprocessable
@@ -156,6 +157,22 @@ async def test_one_that_is_away_is_asked_ever_more_seldom_and_goes_on_by_itself(
     assert await jobs(world) == ["job-1"]
     found = await world.source(source)
     assert (found.state, found.trouble, found.failures) == ("ok", None, 0)
+
+
+async def test_operators_are_told_how_many_are_in_trouble(world: World, toy: Toy) -> None:
+    before = metric("hookline_source_polls_total", system="toy", result="failing")
+    for _ in range(2):
+        await connected(world, toy)
+    toy.answer = web.Response(status=500)
+    await world.sources.change(OURS, (await connected(world, toy)).id, {"active": False}, by=BY)
+    await world.polled(11)
+    await world.housekeeping.measure()
+    assert (metric("hookline_sources", state="failing"), metric("hookline_sources", state="ok")) == (2, 0)
+    assert metric("hookline_source_polls_total", system="toy", result="failing") == before + 3
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0
 
 
 async def test_one_that_asks_for_fewer_requests_gets_fewer(world: World, toy: Toy) -> None:

@@ -10,14 +10,16 @@ from sqlalchemy import text
 
 from delivery.domain.model import Endpoint, EndpointId, SealedSecret
 from delivery.domain.sealing import KeyRing
+from delivery.domain.sources import Source, SourceId
 from delivery.ports import Surroundings
 from delivery.resealing import Resealing
-from delivery.store import endpoints
+from delivery.store import endpoints, sources
 from delivery.store.engine import Store, open_store
 from delivery.store.reach import EVERYONE
 from tests.support.clock import NOON, ManualClock
 from tests.support.polling import until
 from tests.support.samples import an_endpoint
+from tests.support.stores import ACCOUNT
 
 OLD = KeyRing({"k1": b"1" * 32})
 BOTH = KeyRing({"k2": b"2" * 32, "k1": b"1" * 32})
@@ -117,3 +119,36 @@ async def waits_for_a_row(store: Store) -> bool:
     async with store.reading() as tx:
         waiting = await tx.execute(text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
         return bool(waiting.scalar_one())
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+async def connected(store: Store, credentials: str) -> Source:
+    source_id = SourceId("src_1")
+    sealed = OLD.seal(credentials, owner=source_id, entropy=os.urandom)
+    source = Source(source_id, ACCOUNT, "potato", "Ours", "https://potato.example", {}, sealed, NOON, NOON, due_at=NOON)
+    async with store.writing() as tx:
+        await sources.add(tx, source)
+    return source
+
+
+async def test_credentials_of_sources_are_sealed_anew_and_a_poll_under_way_goes_on(store: Store) -> None:
+    source = await connected(store, '{"key": "open sesame"}')
+    async with store.writing() as tx:
+        [claimed] = await sources.claim(tx, now=NOON, until=NOON, lease="mine", limit=1)
+    assert claimed.id == source.id
+    assert (await resealing(store).survey()).sealed == {"k1": 1}
+    assert (await resealing(store).run()).secrets == 1
+    assert (await resealing(store).survey()).sealed == {"k2": 1}
+    async with store.writing() as tx:
+        found = await sources.lock(tx, source.id)
+        assert await sources.note(tx, found, "mine", {"failures": 0})
+    assert NEW.open(found.credentials, owner=source.id) == '{"key": "open sesame"}'
+    assert (await resealing(store).run()).secrets == 0
+
+
+async def test_a_source_whose_key_is_missing_is_named(store: Store) -> None:
+    source = await connected(store, "{}")
+    resealed = await resealing(store, NEW).run()
+    assert (resealed.secrets, resealed.unreadable) == (0, (source.id,))
