@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 #: How long an answer may take, in seconds, and how large it may be.
 _PATIENCE_S = 30.0
-_MOST_BYTES = 32 * 1024 * 1024
+_MOST_BYTES = 16 * 1024 * 1024
 
 _CHUNK = 64 * 1024
 
@@ -53,9 +53,13 @@ class MalformedError(SourceTroubleError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a system answered. ``what`` names the request in messages, without its query."""
+    """What a system answered. ``what`` names the request in messages, without its query.
+
+    ``quotable``: what it says may be shown. It may repeat the query, in which some systems want their credentials.
+    """
 
     what: str
+    quotable: bool
     status: int
     headers: CIMultiDictProxy[str]
     body: bytes
@@ -114,7 +118,7 @@ class Remote:
         send["headers"] = self._headers | dict(headers or {})
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                answer = await self._asked(what, method, url.with_query(params), send)
+                status, answered, body = await self._asked(what, method, url.with_query(params), send)
         except (BlockedAddressError, Unprocessable) as error:
             raise MisconfiguredError(f"{self._base} may not be called: {error}") from error
         except TimeoutError as error:  # asyncio's, or the socket's
@@ -123,13 +127,15 @@ class Remote:
             if isinstance(error.__cause__, BlockedAddressError):
                 raise MisconfiguredError(f"{self._base} may not be called: {error.__cause__}") from error
             raise UnreachableError(f"{what} got no answer: {_said(error)}") from error
-        return _reachable(answer)
+        return _reachable(Answer(what, not params, status, answered, body))
 
-    async def _asked(self, what: str, method: str, url: URL, send: Mapping[str, Any]) -> Answer:
+    async def _asked(
+        self, what: str, method: str, url: URL, send: Mapping[str, Any]
+    ) -> tuple[int, CIMultiDictProxy[str], bytes]:
         while True:
             try:
                 async with self._session.request(method, url, allow_redirects=False, **send) as response:
-                    return Answer(what, response.status, response.headers, await _received(response, what))
+                    return response.status, response.headers, await _received(response, what)
             except StaleConnectionError:  # nothing was sent; each turn uses up one kept connection
                 continue
 
@@ -184,6 +190,7 @@ def expected(answer: Answer) -> Answer:
     if answer.status == HTTPStatus.UNAUTHORIZED:
         raise AccessRefusedError(f"{answer.what} refused the credentials (401)")
     if answer.status < HTTPStatus.BAD_REQUEST:
-        target = answer.headers.get("Location", "")
-        raise MisconfiguredError(f"{answer.what} answered a redirect to {target[:200]}; give the final address")
-    raise MisconfiguredError(f"{answer.what} answered {answer.status}: {answer.text[:200]}")
+        target = f" to {answer.headers.get('Location', '')[:200]}" if answer.quotable else ""
+        raise MisconfiguredError(f"{answer.what} answered a redirect{target}; give the final address")
+    said = f": {answer.text[:200]}" if answer.quotable and answer.body else ""
+    raise MisconfiguredError(f"{answer.what} answered {answer.status}{said}")
