@@ -60,6 +60,7 @@ class DeliveryFilter:
     q: str | None = None
     response_status: int | None = None
     error_class: str | None = None
+    account_id: str | None = None
 
 
 def _query(reach: Reach) -> Select[Any]:
@@ -104,6 +105,7 @@ def matching(which: DeliveryFilter) -> list[ColumnElement[bool]]:
         (which.event_id, row.event_id == which.event_id),
         (which.response_status, row.last_response_status == which.response_status),
         (which.error_class, row.last_error == which.error_class),
+        (which.account_id, row.account_id == which.account_id),
         (which.q, or_(row.id == which.q, row.event_id == which.q, row.job_id == which.q)),
     ]
     conditions = [condition for asked, condition in found if asked is not None]

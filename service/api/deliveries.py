@@ -77,6 +77,7 @@ class DeliveryFilters(OfWebhookFilters):
     """Which deliveries. ``q`` finds an event, delivery or job by its id."""
 
     webhook_id: Word | None = None
+    account_id: Word | None = Field(None, description="one of all accounts, for operators")
 
     def filter(self) -> DeliveryFilter:
         """Hand it to the store."""

@@ -35,6 +35,7 @@ class ReplayFilter(Body):
     q: Word | None = None
     response_status: int | None = Field(None, ge=100, le=999)
     error_class: Word | None = None
+    account_id: Word | None = Field(None, description="one of all accounts, for operators")
 
     def parsed(self) -> DeliveryFilter:
         """Hand it to the store.

@@ -21,6 +21,7 @@ def log_filters(*statuses: str) -> Callable[[Callable[..., None]], Callable[...,
         click.option("--q", metavar="TEXT", help="An event, delivery or job, by its id."),
         click.option("--response-status", type=int, metavar="CODE", help="Last answered with this status."),
         click.option("--error-class", metavar="CLASS", help="What the last attempt failed with: timeout, http_5xx, …"),
+        click.option("--account-id", metavar="ID", help="Of this account, for operators."),
     )
 
     def with_options(command: Callable[..., None]) -> Callable[..., None]:

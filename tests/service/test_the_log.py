@@ -150,6 +150,23 @@ async def test_the_log_is_searched_by_every_filter(house: House, ada: Account, r
     assert [entry["webhook_id"] for entry in log.body["items"]] == [other["id"]]
 
 
+async def test_operators_look_at_one_account_and_nobody_else_at_another(
+    house: House, ada: Account, receiver: Receiver
+) -> None:
+    bob, chief = await house.account("bob@example.com"), await house.account("chief@example.com", operator=True)
+    for account in (ada, bob):
+        await account.key.register(receiver.url)
+        await account.key.publish(job_id=f"of-{account.id}")
+    await house.quiet()
+    assert len(await chief.key.deliveries()) == 2
+    assert [entry["account_id"] for entry in await chief.key.deliveries(account_id=bob.id)] == [bob.id]
+    assert len(await ada.key.deliveries(account_id=ada.id)) == 1
+    assert await ada.key.deliveries(account_id=bob.id) == []
+    asked = {"filter": {"status": "delivered", "account_id": bob.id}, "dry_run": True}
+    assert (await chief.key.post("/api/replays", asked)).body["matched"] == 1
+    assert (await ada.key.post("/api/replays", asked)).body["matched"] == 0
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
