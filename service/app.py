@@ -8,11 +8,13 @@ from aiohttp import web
 
 from service.api import (
     audit,
+    bus,
     dead_letters,
     deliveries,
     event_types,
     events,
     follow,
+    inbound,
     keys,
     listen,
     login,
@@ -22,6 +24,7 @@ from service.api import (
     sources,
     stats,
     streams,
+    systems,
     webhooks,
 )
 from service.api.calls import FORMS, NEEDS, RUNTIME, Route, serving
@@ -38,7 +41,8 @@ from service.runtime import Runtime
 _MOST_BATCH = 32 * 1024 * 1024
 
 #: What the parts of a path may be.
-_IN_PATHS = {"id": "[A-Za-z0-9_]{1,64}", "type": "[a-z._]{1,64}", "file": "[a-z0-9./-]+"}
+_ID = "[A-Za-z0-9_]{1,64}"
+_IN_PATHS = {"id": _ID, "source": _ID, "type": "[a-z._]{1,64}", "file": "[a-z0-9./-]+"}
 
 #: What every process answers.
 OPERATIONS = (
@@ -120,8 +124,25 @@ API = (
           dead_letters.Requeue, status=202),
     Route("DELETE", "/api/dead-letters/{id}", dead_letters.discard, "operate", "Delete a dead letter", status=204),
 
-    Route("GET", "/api/sources", sources.browse, "operate", "Show what feeds the service, and what is wrong with it",
-          gives=sources.Sources),
+    Route("GET", "/api/systems", systems.browse, "account", "List what can be connected as a source",
+          gives=systems.Systems),
+    Route("GET", "/api/sources", sources.browse, "manage", "List connected annotation tools", PageQuery,
+          sources.Sources),
+    Route("POST", "/api/sources", sources.create, "manage", "Connect an annotation tool",
+          sources.NewSource, sources.Source, 201, refuses=(403, 422, 429)),
+    Route("GET", "/api/sources/{id}", sources.find, "manage", "Show a source", gives=sources.Source),
+    Route("PATCH", "/api/sources/{id}", sources.change, "manage", "Change a source",
+          sources.SourceChanges, sources.Source, refuses=(422,)),
+    Route("DELETE", "/api/sources/{id}", sources.remove, "manage", "Disconnect a source", status=204),
+    Route("POST", "/api/sources/{id}/check", sources.check, "manage", "Try a source out, now",
+          gives=sources.Finding),
+    Route("POST", "/api/sources/{id}/poll", sources.poll, "manage", "Poll a source as soon as can be",
+          gives=sources.Source, status=202, refuses=(409,)),
+    Route("POST", "/api/inbound/{source}", inbound.hear, "anyone", "Take what an annotation tool says of itself",
+          status=204, refuses=(401, 404)),
+
+    Route("GET", "/api/bus", bus.browse, "operate", "Show what feeds the service, and what is wrong with it",
+          gives=bus.Bus),
 )
 # fmt: on
 

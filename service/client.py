@@ -52,6 +52,10 @@ class Api:
         raw = body if isinstance(body, bytes) else json.dumps({} if body is None else body).encode()
         return await self._call("POST", path, data=raw, headers={"Content-Type": "application/json"})
 
+    async def patch(self, path: str, body: Any) -> Any:
+        """Change something."""
+        return await self._call("PATCH", path, json=body)
+
     async def delete(self, path: str) -> Any:
         """Remove something."""
         return await self._call("DELETE", path)

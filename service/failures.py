@@ -7,6 +7,7 @@ from typing import assert_never
 import orjson
 from aiohttp import web
 
+from consumers.sources.connector import Unauthorised as Unproven
 from delivery.domain.errors import Fault, HooklineError, QuotaExceeded
 from service.api.calls import PRINCIPAL, RUNTIME
 from service.credentials import TooManyLogins
@@ -49,7 +50,7 @@ def refused(request: web.Request, error: HooklineError) -> web.Response:
     headers: dict[str, str] = {}
     match error.kind:
         case "unauthorised":
-            headers["WWW-Authenticate"] = "Bearer"
+            headers["WWW-Authenticate"] = error.challenge if isinstance(error, Unproven) else "Bearer"
         case "limit":
             headers |= _retry_after(request, error)
         case "payload" | "forbidden" | "missing" | "conflict" | "unprocessable" | "too_large":

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import orjson
@@ -9,6 +10,7 @@ import structlog
 from aiohttp import web
 
 from consumers.health import BusUnavailable
+from consumers.sources.remote import SourceTroubleError
 from delivery.domain.errors import HooklineError
 from delivery.store.engine import is_database_fault
 from service.api.calls import CHARGED, CREDENTIALS, NEEDS, PAGES, PRINCIPAL, RUNTIME, SCOPES, AioHandler, Need, fields
@@ -25,6 +27,13 @@ from service.platform import PlatformAway
 _log = structlog.get_logger("hookline")
 
 _QUIET = ("/healthz", "/readyz", "/metrics", "/static/")
+
+#: What can be away, and what is lost with it for the moment.
+_AWAY: Mapping[type[Exception], str] = {
+    BusUnavailable: "bus",
+    PlatformAway: "platform that issues tokens",
+    SourceTroubleError: "source",
+}
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 REQUEST_ID = web.RequestKey("request_id", str)
@@ -98,8 +107,8 @@ async def answered(request: web.Request, handler: AioHandler) -> web.StreamRespo
         return _shown(request, refused(request, error))
     except web.HTTPException as error:
         return of_framework(error)
-    except (BusUnavailable, PlatformAway) as error:
-        what = "bus" if isinstance(error, BusUnavailable) else "platform that issues tokens"
+    except tuple(_AWAY) as error:
+        what = next(what for kind, what in _AWAY.items() if isinstance(error, kind))
         return _shown(request, unavailable(f"The {what} is away: {error}"))
     except Exception as error:  # noqa: BLE001 - the last net: whatever it is, the client gets an answer
         if is_database_fault(error):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from delivery.domain.errors import HooklineError
 from delivery.domain.sources import Wake
 
 #: What a mark is about: its kind, and which one of that kind.
@@ -100,5 +101,11 @@ class Connector(Protocol):
         ...
 
 
-class Unauthorised(Exception):
-    """A push that does not prove where it comes from. The words say what is missing."""
+class Unauthorised(HooklineError):
+    """A push that does not prove where it comes from. ``challenge`` is how HTTP asks for what is missing."""
+
+    kind = "unauthorised"
+
+    def __init__(self, message: str, *, challenge: str = "Bearer") -> None:
+        super().__init__("unauthorised", message)
+        self.challenge = challenge

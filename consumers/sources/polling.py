@@ -199,7 +199,7 @@ class Polling:
         failures = source.failures + 1
         state = _after(trouble, failures)
         due = None if state in STANDSTILL else now + _wait(_interval_s(source), failures, trouble)
-        changes = {"state": state, "trouble": str(trouble), "failures": failures, "due_at": due}
+        changes = {"state": state, "trouble": str(trouble), "failures": failures, "polled_at": now, "due_at": due}
         async with self._store.writing() as tx:
             await _hold(tx, source, lease, changes | {"lease": None, "leased_until": None})
         tell("source.polled", source_id=source.id, system=source.system, result=state, why=str(trouble))

@@ -1,7 +1,7 @@
 """Sources: connect, change, disconnect, try out; and the way from a source to its connector."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -139,6 +139,18 @@ class Sources:
         now = self._around.clock.now()
         await self._update(reach, source_id, by, lambda source: replace(source, deleted_at=now, active=False))
 
+    async def find(self, reach: Reach, source_id: str) -> Source:
+        """One source."""
+        async with self._store.reading() as tx:
+            return await _found(tx, reach, source_id)
+
+    def credential_names(self, source: Source) -> Sequence[str]:
+        """Which credentials a source has, without them; none where they cannot be opened."""
+        try:
+            return [name for name, value in self._opened(source).items() if value]
+        except UnreachableError:  # its polls tell of it
+            return []
+
     async def poll_now(self, reach: Reach, source_id: str) -> Source:
         """Let a source be polled at once, whatever its state.
 
@@ -187,11 +199,7 @@ class Sources:
         Raises:
             UnreachableError: its credentials cannot be opened.
         """
-        system = SYSTEMS[source.system]
-        try:
-            credentials = json.loads(self._ring.open(source.credentials, owner=source.id))
-        except UnreadableSecretError as error:  # with the missing master key in the settings, all is well again
-            raise UnreachableError(f"The credentials cannot be opened: {error}") from error
+        system, credentials = SYSTEMS[source.system], self._opened(source)
         return system.connect(
             Place(source.id, source.url, self._session),
             system.settings.model_validate(source.settings),
@@ -216,6 +224,13 @@ class Sources:
             source = _afresh(await _found(tx, reach, source_id), self._around.clock.now())
             await rows.save(tx, source)
         return source
+
+    def _opened(self, source: Source) -> dict[str, Any]:
+        try:
+            opened: dict[str, Any] = json.loads(self._ring.open(source.credentials, owner=source.id))
+        except UnreadableSecretError as error:  # with the missing master key in the settings, all is well again
+            raise UnreachableError(f"The credentials cannot be opened: {error}") from error
+        return opened
 
     def _sealed(self, source_id: SourceId, system: AnySystem, credentials: Mapping[str, Any]) -> str:
         checked = _checked(system.credentials, credentials, "credentials")

@@ -20,7 +20,7 @@ class Settings(BaseModel):
     ``whereabouts`` are the members that say which project it is: with others it is first contact again.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     whereabouts: ClassVar[tuple[str, ...]] = ()
 

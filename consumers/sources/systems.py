@@ -1,6 +1,7 @@
 """Every annotation system on one page."""
 
+from consumers.sources.potato import POTATO
 from consumers.sources.system import AnySystem
 from consumers.sources.taskmonk import TASKMONK
 
-SYSTEMS: dict[str, AnySystem] = {system.name: system for system in (TASKMONK,)}
+SYSTEMS: dict[str, AnySystem] = {system.name: system for system in (POTATO, TASKMONK)}

@@ -360,7 +360,7 @@ sources = Table(
     Column("trouble", Text, comment="why it did not go well"),
     Column("failures", Integer, nullable=False, comment="in a row"),
     Column("version", Integer, nullable=False, comment="grows with what people change"),
-    Column("polled_at", Moment, comment="when the last poll ended that went well"),
+    Column("polled_at", Moment, comment="when the last poll ended, well or not"),
     Column("due_at", Moment, comment="when to poll next; NULL: not before something changes"),
     Column("last_event_at", Moment),
     Column("events", BigInteger, nullable=False, comment="published by it"),

@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer(), nullable=False, comment="in a row"),
         sa.Column("version", sa.Integer(), nullable=False, comment="grows with what people change"),
         sa.Column(
-            "polled_at", sa.DateTime(timezone=True), nullable=True, comment="when the last poll ended that went well"
+            "polled_at", sa.DateTime(timezone=True), nullable=True, comment="when the last poll ended, well or not"
         ),
         sa.Column(
             "due_at",

@@ -212,7 +212,7 @@ async def fields(request: web.Request) -> dict[str, str]:
         return {}
     if _FIELDS not in request:
         most_bytes = request.app[FORMS].get(request.match_info.handler, MOST_FORM)
-        raw = await _received(request, most_bytes)
+        raw = await received(request, most_bytes)
         request[_FIELDS] = dict(parse_qsl(raw.decode(errors="replace"), keep_blank_values=True))
     return request[_FIELDS]
 
@@ -222,10 +222,11 @@ async def _read(request: web.Request, most_bytes: int) -> bytes:
     if not request.body_exists:
         return b""
     _refuse_other_types(request.headers, request.content_type, request.charset)
-    return await _received(request, most_bytes)
+    return await received(request, most_bytes)
 
 
-async def _received(request: web.Request, most_bytes: int) -> bytes:
+async def received(request: web.Request, most_bytes: int) -> bytes:
+    """Take a body in as it comes, up to a limit and within ``PATIENCE_S``."""
     body = bytearray()
     try:
         async with asyncio.timeout(PATIENCE_S):

@@ -17,6 +17,7 @@ from service.api.specimens import (
     API_KEY,
     BATCH,
     BROKEN_LETTER,
+    BUS,
     CHANGE,
     CHANGED,
     DEAD_LETTER,
@@ -37,7 +38,6 @@ from service.api.specimens import (
     ROTATED,
     SCHEDULE,
     SECRET,
-    SOURCES,
     TEST_ATTEMPT,
     TOKEN,
     URL,
@@ -186,7 +186,7 @@ EXAMPLES: Mapping[str, Example] = {
     "GET /api/listen": Example(HEARD, given={"events": "review.submitted"}),
     "DELETE /api/webhooks/{id}": Example(given={"id": WEBHOOK["id"]}),
     "GET /api/audit": Example(_listing(CHANGE), given={"what": "webhook.changed"}),
-    "GET /api/sources": Example(SOURCES, shortened=True),
+    "GET /api/bus": Example(BUS, shortened=True),
     "GET /api/dead-letters": Example(_listing(BROKEN_LETTER, DEAD_LETTER)),
     "GET /api/dead-letters/{id}": Example(
         {**BROKEN_LETTER, "body": "half an ev", "encoding": "utf-8"}, given={"id": BROKEN_LETTER["id"]}

@@ -1,139 +1,148 @@
-"""Sources: what feeds this service, and how it is."""
+"""Sources: annotation tools that are connected, and how they are."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from consumers.families import DEAD_LETTERS_STORE, FAMILIES, UNROUTED
-from consumers.health import Health
-from delivery.domain.catalogue import PUBLISHED
-from delivery.statistics import Question
+from pydantic import Field
+
+from consumers.sources import registry
+from delivery.domain import sources as domain
+from delivery.domain.errors import NotFound
+from delivery.domain.model import AccountId
+from delivery.domain.sources import SourceState
 from delivery.store import accounts
+from delivery.store import sources as rows
 from service.api.calls import Call
-from service.api.shapes import Moment, Shape
-from service.settings import without_password
-from service.survey import Problem as Found
-from service.survey import look
+from service.api.shapes import Body, Listing, Moment, PageQuery, Shape
+from service.credentials import Forbidden
 
-#: What each consumer takes from. The last two are about what the others cannot use.
-_QUEUES = {family.family: f"hookline.{family.family}" for family in FAMILIES} | {
-    "unrouted": UNROUTED,
-    "dead-letters": DEAD_LETTERS_STORE,
-}
-_EVENTS: Mapping[str, Sequence[str]] = {
-    family.family: [kind.name for kind in PUBLISHED.values() if kind.family == family.family] for family in FAMILIES
-}
+_JSON = "as GET /api/systems describes them"
 
 
-class Consumer(Shape):
-    """Who takes in events of these types. ``up`` is null where this process does not consume, others may.
+class NewSource(Body):
+    """What to connect, and how to ask it. ``account_id`` is another account's, for operators."""
 
-    ``accepted`` are the events of these types in the last hour, whichever way they came.
+    system: str = Field(min_length=1, max_length=32)
+    url: Any = Field(description="the base URL of the system")
+    name: str = Field("", max_length=120)
+    credentials: dict[str, Any] = Field(default_factory=dict, description=_JSON)
+    settings: dict[str, Any] = Field(default_factory=dict, description=_JSON)
+    active: bool = True
+    account_id: str | None = Field(None, max_length=40)
+
+
+class SourceChanges(Body):
+    """What is to be different. Settings are changed one by one, credentials all together."""
+
+    name: str = Field("", max_length=120)
+    url: Any = None
+    credentials: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    active: bool = True
+
+
+class Source(Shape):
+    """A connected project of an annotation tool. Of its credentials the names are shown.
+
+    ``state`` is how the last poll went, ``trouble`` why it went wrong; ``next_poll_at`` is null while it is not polled.
+    ``events`` counts what it published, ``refused`` what could not be, by code. Pushes go to ``inbound_path``.
     """
 
+    id: str
+    account_id: str
+    system: str
     name: str
-    queue: str
-    events: Sequence[str]
-    up: bool | None
-    why: str | None
-    accepted: int
+    url: str
+    settings: Mapping[str, Any]
+    credentials: Sequence[str]
+    active: bool
+    state: SourceState
+    trouble: str | None
+    failures: int
+    polled_at: Moment | None
+    next_poll_at: Moment | None
+    last_event_at: Moment | None
+    events: int
+    refused: Mapping[str, int]
+    inbound_path: str
+    created_at: Moment
+    updated_at: Moment
 
 
-class Http(Shape):
-    """The API keys that may publish, and when one of them was last used, for whatever it may do."""
-
-    keys: int
-    last_used_at: Moment | None
+class Sources(Listing[Source]):
+    """A page of sources."""
 
 
-class Bus(Shape):
-    """Where events come from; ``reachable``: it answered when it was asked for this."""
+class Finding(Shape):
+    """What trying a source out came to: ``says`` is what was found, or what is wrong."""
 
-    kind: Literal["in-process", "rabbitmq"]
-    address: str
-    reachable: bool
-
-
-class Queue(Shape):
-    """A queue of the bus: how many messages wait in it, and how many consumers of all processes are attached."""
-
-    queue: str
-    messages: int
-    consumers: int
-
-
-class Problem(Shape):
-    """Something that wants mending: what it is about, what is wrong, and what to do."""
-
-    subject: str
+    ok: bool
     says: str
-    mend: str
+    source: Source
 
 
-class Glance(Shape):
-    """What this process knows at any moment. ``consuming``: it has the role worker."""
-
-    at: Moment
-    consuming: bool
-    consumers: Sequence[Consumer]
-    http: Http
+async def browse(call: Call[PageQuery]) -> Sources:
+    """List sources, newest first."""
+    async with call.runtime.store.reading() as tx:
+        page = await rows.browse(tx, call.reach, call.asked.request())
+    return Sources(items=[_shape(call, source) for source in page.items], next=page.next)
 
 
-class Sources(Glance):
-    """Everything that feeds this service. The queues are empty where the bus did not answer."""
+async def create(call: Call[NewSource]) -> Source:
+    """Connect one. It is polled from now on."""
+    asked = call.asked.model_dump(exclude={"account_id"})
+    source = await call.runtime.sources.connect(await _account(call), registry.NewSource(**asked), by=call.principal.by)
+    return _shape(call, source)
 
-    bus: Bus
-    queues: Sequence[Queue]
-    problems: Sequence[Problem]
+
+async def find(call: Call[Any]) -> Source:
+    """Show one."""
+    return _shape(call, await call.runtime.sources.find(call.reach, call.id))
 
 
-async def browse(call: Call[None]) -> Sources:
-    """Show what feeds this service, and what is wrong with it. The broker is asked, for some seconds at most."""
-    found = await look(call.runtime.bus)
-    glance = await at_a_glance(call)
-    # a bus that is away says it for all of its consumers
-    down = [_down(one) for one in glance.consumers if one.up is False] if found.survey else []
-    queues = found.survey.depths if found.survey else ()
-    return Sources(
-        **{name: getattr(glance, name) for name in Glance.model_fields},
-        bus=_bus(call, reachable=found.survey is not None),
-        queues=[Queue(queue=one.queue, messages=one.messages, consumers=one.consumers) for one in queues],
-        problems=[Problem(subject=one.subject, says=one.says, mend=one.mend) for one in (*found.problems, *down)],
+async def change(call: Call[SourceChanges]) -> Source:
+    """Change one. What it was doing is broken off, and it is polled anew."""
+    changes = call.asked.model_dump(exclude_unset=True)
+    return _shape(call, await call.runtime.sources.change(call.reach, call.id, changes, by=call.principal.by))
+
+
+async def remove(call: Call[None]) -> None:
+    """Disconnect one. What it published stays."""
+    await call.runtime.sources.remove(call.reach, call.id, by=call.principal.by)
+
+
+async def check(call: Call[None]) -> Finding:
+    """Ask its system for little, now. One that was given up is polled again if that goes well."""
+    found = await call.runtime.sources.check(call.reach, call.id)
+    return Finding(ok=found.ok, says=found.says, source=_shape(call, found.source))
+
+
+async def poll(call: Call[None]) -> Source:
+    """Let it be polled as soon as a process with the role scheduler comes to it."""
+    return _shape(call, await call.runtime.sources.poll_now(call.reach, call.id))
+
+
+async def _account(call: Call[NewSource]) -> AccountId:
+    """Whose source it is to be."""
+    wanted = call.asked.account_id
+    if wanted is None or wanted == call.principal.account_id:
+        return call.principal.account_id
+    if "operate" not in call.principal.scopes:
+        raise Forbidden("forbidden", "Only an operator can connect a source for another account")
+    async with call.runtime.store.reading() as tx:
+        found = await accounts.find_account(tx, wanted)
+    if found is None:
+        raise NotFound("account")
+    return found.id
+
+
+def _shape(call: Call[Any], source: domain.Source) -> Source:
+    members = {name: getattr(source, name) for name in Source.model_fields if hasattr(source, name)}
+    return Source(
+        **members
+        | {
+            "credentials": call.runtime.sources.credential_names(source),
+            "next_poll_at": source.due_at if source.active else None,
+            "inbound_path": f"/api/inbound/{source.id}",
+        }
     )
-
-
-async def at_a_glance(call: Call[Any]) -> Glance:
-    """Show what is known without asking the broker."""
-    runtime = call.runtime
-    accepted = await runtime.statistics.accepted(call.reach, Question("minute"))
-    async with runtime.store.reading() as tx:
-        publishers = await accounts.publishers(tx)
-    health = {one.name: one for one in runtime.bus.health()}
-    names = [name for name in _QUEUES if name in health or name in _EVENTS]
-    return Glance(
-        at=runtime.around.clock.now(),
-        consuming="worker" in runtime.roles,
-        consumers=[_consumer(name, health.get(name), accepted) for name in names],
-        http=Http(keys=publishers.keys, last_used_at=publishers.last_used_at),
-    )
-
-
-def _consumer(name: str, health: Health | None, accepted: Mapping[str, int]) -> Consumer:
-    events = _EVENTS.get(name, [])
-    return Consumer(
-        name=name,
-        queue=_QUEUES[name],
-        events=events,
-        up=health.up if health else None,
-        why=health.why or None if health else None,
-        accepted=sum(accepted.get(event, 0) for event in events),
-    )
-
-
-def _bus(call: Call[None], *, reachable: bool) -> Bus:
-    url = call.runtime.settings.bus_url
-    in_process = url.startswith("memory:")
-    return Bus(kind="in-process" if in_process else "rabbitmq", address=without_password(url), reachable=reachable)
-
-
-def _down(consumer: Consumer) -> Found:
-    return Found(f"consumer {consumer.name}", consumer.why or "not at work", "It goes on by itself once that is mended")

@@ -251,7 +251,7 @@ FIGURES: Mapping[str, Any] = {
     "p99_ms": 362.04,
 }
 
-SOURCES: Mapping[str, Any] = {
+BUS: Mapping[str, Any] = {
     "at": "2024-03-14T10:24:20.000Z",
     "consuming": True,
     "consumers": [

@@ -7,6 +7,7 @@ from service.api.events import EventQuery
 from service.api.shapes import PageQuery
 from service.dashboard import (
     audit,
+    bus,
     catalogue,
     dead_letters,
     debugger,
@@ -77,8 +78,22 @@ DASHBOARD = (
 
     Route("GET", "/audit", audit.browse, "page", "Who changed what", AuditQuery, media=_HTML),
 
-    Route("GET", "/sources", sources.show_sources, "operators' page", "What feeds the service", media=_HTML),
-    Route("GET", "/sources/live", sources.watch, "operators' page", "What feeds it, live", media=_STREAM),
+    Route("GET", "/sources", sources.browse, "page", "All connected annotation tools", sources.ListQuery, media=_HTML),
+    Route("GET", "/sources/live", sources.watch, "page", "All of them, live", sources.ListQuery, media=_STREAM),
+    Route("GET", "/sources/new", sources.ask, "page", "The form to connect one", sources.Chosen, media=_HTML),
+    Route("POST", "/sources", sources.create, "page", "Connect one", media=_HTML),
+    Route("GET", "/sources/{id}", sources.find, "page", "One of them", sources.Said, media=_HTML),
+    Route("GET", "/sources/{id}/live", sources.watch_one, "page", "One of them, live", media=_STREAM),
+    Route("GET", "/sources/{id}/edit", sources.edit, "page", "The form to change it", media=_HTML),
+    Route("POST", "/sources/{id}", sources.change, "page", "Change it", media=_HTML),
+    Route("POST", "/sources/{id}/check", sources.check, "page", "Ask it for little", media=_HTML),
+    Route("POST", "/sources/{id}/poll", sources.poll, "page", "Poll it now", media=_HTML),
+    Route("POST", "/sources/{id}/pause", sources.pause, "page", "Poll it no more, for now", media=_HTML),
+    Route("POST", "/sources/{id}/resume", sources.resume, "page", "Poll it again", media=_HTML),
+    Route("POST", "/sources/{id}/remove", sources.remove, "page", "Disconnect it", media=_HTML),
+
+    Route("GET", "/bus", bus.show_bus, "operators' page", "What feeds the service", media=_HTML),
+    Route("GET", "/bus/live", bus.watch, "operators' page", "What feeds it, live", media=_STREAM),
 
     Route("GET", "/debugger", debugger.ask, "page", "The form", debugger.Asked, media=_HTML),
     Route("POST", "/debugger", debugger.debug, "page", "Which part of a signature is wrong",

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from markupsafe import Markup
 
 from delivery.domain.model import ErrorClass
+from delivery.domain.sources import SourceState
 from service.api.shapes import rfc3339
 
 _STEPS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
@@ -90,6 +91,16 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "maxlen": ("The queue was full", "Requeue it when there is room, and look whether the consumers are at work."),
     "rejected": ("A consumer sent it back", "Requeue it: what is wrong with it is told if it comes back."),
 }
+#: What to do about a source in trouble.
+SOURCES: Mapping[SourceState, str] = {
+    "new": "It is polled in a moment.",
+    "ok": "It is polled when it is due.",
+    "failing": "It is asked again by itself, ever more seldom, but every ten minutes. Nothing is lost meanwhile.",
+    "broken": "Look at what it answers at this address: perhaps a proxy or another version answers. It is asked again.",
+    "auth_failed": "It is not polled any more. Give it other credentials, or mend them there and check it.",
+    "misconfigured": "It is not polled any more. Correct its URL or settings, or mend it there and check it.",
+}
+
 _REFUSED = ("It could not be used", "Requeue it: what is wrong with it is told if it comes back.")
 
 
@@ -207,6 +218,11 @@ def remedy(reason: str) -> str:
     return REFUSALS.get(reason, _REFUSED)[1]
 
 
+def source_remedy(state: SourceState) -> str:
+    """What to do about a source in this state."""
+    return SOURCES[state]
+
+
 FILTERS = {
     function.__name__: function
     for function in (
@@ -222,5 +238,6 @@ FILTERS = {
         advice,
         refusal,
         remedy,
+        source_remedy,
     )
 }

@@ -1,4 +1,4 @@
-"""Sources: operators see what feeds the service, and what is wrong with it, in words that say what to do."""
+"""The bus: operators see what feeds the service, and what is wrong with it, in words that say what to do."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def asked(house: House) -> Any:
     """What an operator is told."""
     operator = await house.account("operator@example.com", operator=True)
-    answer = await operator.key.get("/api/sources")
+    answer = await operator.key.get("/api/bus")
     assert answer.status == 200, answer.body
     return answer.body
 
@@ -39,11 +39,11 @@ async def page(house: House, *, operator: bool = True) -> Any:
     who = await house.account("operator@example.com" if operator else "ada@example.com", operator=operator)
     typed = {"email": who.email, "password": PASSWORD}
     await house.stranger.call("POST", "/sign-in", data=typed, headers={"Sec-Fetch-Site": "same-origin"})
-    return await house.stranger.get("/sources")
+    return await house.stranger.get("/bus")
 
 
-def says(sources: Any) -> dict[str, str]:
-    return {problem["subject"]: problem["says"] for problem in sources["problems"]}
+def says(found: Any) -> dict[str, str]:
+    return {problem["subject"]: problem["says"] for problem in found["problems"]}
 
 
 # -- inside one process ------------------------------------------------------------------------------------------------
@@ -57,24 +57,24 @@ async def test_a_process_that_has_everything_shows_all_that_feeds_it(house: Hous
     await house.later()
     await house.runtime.auth.note_key_use()
 
-    sources = await asked(house)
+    found = await asked(house)
 
-    consumers = {consumer["name"]: consumer for consumer in sources["consumers"]}
+    consumers = {consumer["name"]: consumer for consumer in found["consumers"]}
     assert list(consumers) == [*FAMILIES, "unrouted"]
     assert [consumer["up"] for consumer in consumers.values()] == [True] * 6
     assert sorted(event for consumer in consumers.values() for event in consumer["events"]) == sorted(PUBLISHED)
     accepted = {name: consumer["accepted"] for name, consumer in consumers.items() if consumer["accepted"]}
     assert accepted == {"batch": 2, "file": 1}
-    assert (sources["bus"]["kind"], sources["bus"]["address"], sources["bus"]["reachable"]) == (
+    assert (found["bus"]["kind"], found["bus"]["address"], found["bus"]["reachable"]) == (
         "in-process",
         "memory://",
         True,
     )
-    assert {queue["queue"]: queue["consumers"] for queue in sources["queues"]} == dict.fromkeys(
+    assert {queue["queue"]: queue["consumers"] for queue in found["queues"]} == dict.fromkeys(
         [*QUEUES, "hookline.unrouted"], 1
     )
-    assert sources["http"] == {"keys": 2, "last_used_at": "2026-01-01T12:00:00.000Z"}
-    assert sources["problems"] == []
+    assert found["http"] == {"keys": 2, "last_used_at": "2026-01-01T12:00:00.000Z"}
+    assert found["problems"] == []
     assert "Nothing wants mending" in (await page(house)).body
 
 
@@ -87,27 +87,27 @@ async def test_what_was_accepted_is_that_of_the_last_hour(house: House, ada: Acc
 @on_sqlite
 async def test_a_process_without_consumers_says_so(address: str) -> None:
     async with open_house(address, roles=("api",)) as house:
-        sources = await asked(house)
+        found = await asked(house)
         shown = (await page(house)).body
-    assert (sources["consuming"], sources["queues"], sources["problems"]) == (False, [], [])
-    assert [consumer["name"] for consumer in sources["consumers"]] == FAMILIES
-    assert {consumer["up"] for consumer in sources["consumers"]} == {None}
+    assert (found["consuming"], found["queues"], found["problems"]) == (False, [], [])
+    assert [consumer["name"] for consumer in found["consumers"]] == FAMILIES
+    assert {consumer["up"] for consumer in found["consumers"]} == {None}
     assert "This process does not consume" in shown
 
 
 async def test_it_is_for_operators(house: House, ada: Account) -> None:
-    assert (await ada.key.get("/api/sources")).code == "forbidden"
+    assert (await ada.key.get("/api/bus")).code == "forbidden"
     shown = await page(house, operator=False)
     assert shown.status == 403
-    assert 'href="/sources"' not in (await house.stranger.get("/")).body
+    assert 'href="/bus"' not in (await house.stranger.get("/")).body
 
 
 async def test_a_consumer_in_trouble_is_told_with_the_reason(house: House) -> None:
     house.runtime.bus._board.trouble("database", "the database is <away>", "batch")  # type: ignore[attr-defined]
-    sources = await asked(house)
-    [batch] = [consumer for consumer in sources["consumers"] if consumer["name"] == "batch"]
+    found = await asked(house)
+    [batch] = [consumer for consumer in found["consumers"] if consumer["name"] == "batch"]
     assert (batch["up"], batch["why"]) == (False, "the database is <away>")
-    assert says(sources) == {"consumer batch": "the database is <away>"}
+    assert says(found) == {"consumer batch": "the database is <away>"}
     assert "the database is &lt;away&gt;" in (await page(house)).body
 
 
@@ -124,14 +124,14 @@ async def at_work(address: str, rabbit_url: str) -> AsyncIterator[House]:
 @on_sqlite
 async def test_with_everything_at_work_on_rabbitmq_nothing_wants_mending(address: str, rabbit_url: str) -> None:
     async with at_work(address, rabbit_url) as house:
-        sources = await asked(house)
+        found = await asked(house)
         shown = (await page(house)).body
-    assert sources["problems"] == []
-    assert sources["bus"]["kind"] == "rabbitmq"
-    depths = {queue["queue"]: (queue["messages"], queue["consumers"]) for queue in sources["queues"]}
+    assert found["problems"] == []
+    assert found["bus"]["kind"] == "rabbitmq"
+    depths = {queue["queue"]: (queue["messages"], queue["consumers"]) for queue in found["queues"]}
     attended = [*QUEUES, "hookline.unrouted", "hookline.dead-letters.store"]
     assert depths == dict.fromkeys(attended, (0, 1)) | {"hookline.dead-letters": (0, 0)}
-    assert [consumer["name"] for consumer in sources["consumers"]] == [*FAMILIES, "unrouted", "dead-letters"]
+    assert [consumer["name"] for consumer in found["consumers"]] == [*FAMILIES, "unrouted", "dead-letters"]
     assert "by design" in shown
 
 
@@ -143,14 +143,14 @@ async def test_a_queue_that_was_deleted_and_one_that_nobody_empties_are_told(add
         await house.runtime.bus.publish(publication(envelope("file.completed"), ada.id))
         async with channel_to(rabbit_url) as channel:
             await channel.queue_delete("hookline.batch")
-        sources = await asked(house)
+        found = await asked(house)
         shown = (await page(house)).body
 
-    found = says(sources)
-    assert found["hookline.batch"].startswith("it is missing")
-    assert found["hookline.file"] == "nobody consumes it, and 1 messages wait"
-    assert "hookline.dead-letters" not in found
-    mends = {problem["subject"]: problem["mend"] for problem in sources["problems"]}
+    told = says(found)
+    assert told["hookline.batch"].startswith("it is missing")
+    assert told["hookline.file"] == "nobody consumes it, and 1 messages wait"
+    assert "hookline.dead-letters" not in told
+    mends = {problem["subject"]: problem["mend"] for problem in found["problems"]}
     assert "role worker" in mends["hookline.batch"]
     assert "hookline.batch: it is missing" in shown
 
@@ -174,14 +174,14 @@ async def test_a_broker_that_is_away_is_shown_as_such_and_without_its_password(a
     url = f"amqp://hook:pass-word@127.0.0.1:{free_port()}/"
     async with open_house(address, bus_url=url) as house:
         await until(lambda: any(one.why for one in house.runtime.bus.health()))
-        sources = await asked(house)
+        found = await asked(house)
         shown = await page(house)
-    assert (sources["bus"]["reachable"], sources["queues"]) == (False, [])
-    assert list(says(sources)) == ["bus"], "one trouble is told once"
-    assert "Check BUS_URL" in sources["problems"][0]["mend"]
+    assert (found["bus"]["reachable"], found["queues"]) == (False, [])
+    assert list(says(found)) == ["bus"], "one trouble is told once"
+    assert "Check BUS_URL" in found["problems"][0]["mend"]
     assert shown.status == 200
     assert "Nobody knows, as long as the broker does not answer" in shown.body
-    assert "pass-word" not in str(sources) + shown.body
+    assert "pass-word" not in str(found) + shown.body
 
 
 @asynccontextmanager
@@ -219,7 +219,7 @@ async def test_the_broker_is_asked_for_each_page_and_not_for_its_live_part(
     async with silent_broker() as (url, taken), open_house(address, roles=("api",), bus_url=url) as house:
         assert (await page(house)).status == 200
         assert len(taken) == 1
-        async with house.client.get("/sources/live", timeout=aiohttp.ClientTimeout(10)) as stream:
+        async with house.client.get("/bus/live", timeout=aiohttp.ClientTimeout(10)) as stream:
             assert b"event: part" in await stream.content.readuntil(b"\n\n")
             await house.account()
             await house.runtime.auth.note_key_use()
@@ -238,7 +238,7 @@ def program(tmp_path: Path) -> Program:
 async def test_the_commands_list_and_check(program: Program) -> None:
     async with program.serving():
         await program.bootstrap()
-        assert "operate" in (await program.run("sources", "check")).err
+        assert "CONSUMER" not in (await program.run("sources", "list")).out
         await program.bootstrap("--operator")
         listed = await program.run("sources", "list")
         as_json = await program.run("sources", "list", "--json")
@@ -246,7 +246,7 @@ async def test_the_commands_list_and_check(program: Program) -> None:
     lines = [line.split() for line in listed.out.splitlines()]
     assert ["batch", "ok", "hookline.batch", "0", "1", "0"] in lines
     assert "bus: in-process, memory://" in listed.out
-    assert as_json.json["bus"]["reachable"] is True
+    assert as_json.json["bus"]["bus"]["reachable"] is True
     assert (checked.code, checked.out, checked.err) == (0, "Nothing wants mending\n", "")
 
 
