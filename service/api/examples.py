@@ -38,6 +38,8 @@ from service.api.specimens import (
     ROTATED,
     SCHEDULE,
     SECRET,
+    SOURCE,
+    SOURCE_URL,
     TEST_ATTEMPT,
     TOKEN,
     URL,
@@ -186,6 +188,47 @@ EXAMPLES: Mapping[str, Example] = {
     "GET /api/listen": Example(HEARD, given={"events": "review.submitted"}),
     "DELETE /api/webhooks/{id}": Example(given={"id": WEBHOOK["id"]}),
     "GET /api/audit": Example(_listing(CHANGE), given={"what": "webhook.changed"}),
+    "GET /api/systems": Example(
+        _listing(
+            {
+                "system": "potato",
+                "title": "Potato",
+                "settings": {"type": "object", "title": "PotatoSettings"},
+                "credentials": {"type": "object", "required": ["api_key"]},
+            }
+        ),
+        shortened=True,
+    ),
+    "POST /api/sources": Example(
+        SOURCE,
+        body={
+            "system": "potato",
+            "url": SOURCE_URL,
+            "name": SOURCE["name"],
+            "credentials": {"api_key": "potato-admin-key-for-tests"},
+            "settings": {"settle_s": 60},
+        },
+    ),
+    "GET /api/sources": Example(_listing(SOURCE)),
+    "GET /api/sources/{id}": Example(SOURCE, given={"id": SOURCE["id"]}),
+    "PATCH /api/sources/{id}": Example(
+        {**SOURCE, "settings": {**SOURCE["settings"], "timezone": "Europe/Berlin"}},
+        given={"id": SOURCE["id"]},
+        body={"settings": {"timezone": "Europe/Berlin"}},
+    ),
+    "POST /api/sources/{id}/check": Example(
+        {
+            "ok": True,
+            "says": "Hookline Potato Fixture: 0 items, 0 annotators",
+            "source": {**SOURCE, "settings": {**SOURCE["settings"], "timezone": "Europe/Berlin"}},
+        },
+        given={"id": SOURCE["id"]},
+    ),
+    "POST /api/sources/{id}/poll": Example(
+        {**SOURCE, "settings": {**SOURCE["settings"], "timezone": "Europe/Berlin"}}, given={"id": SOURCE["id"]}
+    ),
+    "POST /api/inbound/{source}": Example(given={"source": SOURCE["id"]}),
+    "DELETE /api/sources/{id}": Example(given={"id": SOURCE["id"]}),
     "GET /api/bus": Example(BUS, shortened=True),
     "GET /api/dead-letters": Example(_listing(BROKEN_LETTER, DEAD_LETTER)),
     "GET /api/dead-letters/{id}": Example(

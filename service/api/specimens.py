@@ -251,6 +251,29 @@ FIGURES: Mapping[str, Any] = {
     "p99_ms": 362.04,
 }
 
+SOURCE_URL = "https://potato.example.com/"
+SOURCE: Mapping[str, Any] = {
+    "id": "src_018e3c7d4db01c1a0e2f5b7a9c3d",
+    "account_id": ACCOUNT_ID,
+    "system": "potato",
+    "name": "Product reviews",
+    "url": SOURCE_URL,
+    "settings": {"interval_s": 5.0, "backfill": False, "timezone": "UTC", "settle_s": 60.0, "sweep_s": 600.0},
+    "credentials": ["api_key"],
+    "active": True,
+    "state": "new",
+    "trouble": None,
+    "failures": 0,
+    "polled_at": None,
+    "next_poll_at": "2024-03-14T10:24:16.000Z",
+    "last_event_at": None,
+    "events": 0,
+    "refused": {},
+    "inbound_path": "/api/inbound/src_018e3c7d4db01c1a0e2f5b7a9c3d",
+    "created_at": "2024-03-14T10:24:16.000Z",
+    "updated_at": "2024-03-14T10:24:16.000Z",
+}
+
 BUS: Mapping[str, Any] = {
     "at": "2024-03-14T10:24:20.000Z",
     "consuming": True,

@@ -34,7 +34,7 @@ def sources() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @calls_api
 def list_(caller: Caller, *, as_json: bool) -> None:
-    """List them: how the last poll of each went, and what it published. For operators, the bus and its consumers, too."""
+    """List them: how the last poll of each went, and what it published. For operators, the bus and consumers, too."""
     found, bus = caller.run(_everything)
     if as_json:
         print_json({"sources": found, "bus": bus})

@@ -51,6 +51,8 @@ class Action:
     body: Any = None
 
 
+SOURCE = {"system": "potato", "url": "https://potato.example.com", "credentials": {"api_key": SECRET}}
+
 ACTIONS = (
     Action("POST /api/webhooks", "webhook.registered", body={"url": "https://example.com/hook", "events": ["*"]}),
     Action("PATCH /api/webhooks/{id}", "webhook.changed", "webhook", {"description": "another"}),
@@ -65,12 +67,24 @@ ACTIONS = (
     Action("DELETE /api/replays/{id}", "replay.stopped", "replay"),
     Action("POST /api/keys", "key.created", body={"name": "laptop"}),
     Action("DELETE /api/keys/{id}", "key.revoked", "key"),
+    Action("POST /api/sources", "source.connected", body=SOURCE),
+    Action("PATCH /api/sources/{id}", "source.changed", "source", {"credentials": {"api_key": "another"}}),
+    Action("PATCH /api/sources/{id}", "source.paused", "source", {"active": False}),
+    Action("PATCH /api/sources/{id}", "source.resumed", "paused source", {"active": True}),
+    Action("DELETE /api/sources/{id}", "source.disconnected", "source"),
     Action("POST /api/dead-letters/{id}/requeue", "dead_letter.requeued", "letter"),
     Action("DELETE /api/dead-letters/{id}", "dead_letter.discarded", "letter"),
 )
 
 #: Coming in, and what events are for; an event is in the log by itself.
-NO_CHANGE = {"POST /api/auth/login", "POST /api/events", "POST /api/events/batch"}
+NO_CHANGE = {
+    "POST /api/auth/login",
+    "POST /api/events",
+    "POST /api/events/batch",
+    "POST /api/sources/{id}/check",
+    "POST /api/sources/{id}/poll",
+    "POST /api/inbound/{source}",
+}
 
 #: The one change that the store does not make alone: the bus has the message before the letter goes.
 REQUEUED = "dead_letter.requeued"
@@ -95,6 +109,8 @@ async def there(house: House, operator: Account, receiver: Receiver) -> dict[str
     paused = await operator.user.register(receiver.url)
     await operator.user.patch(f"/api/webhooks/{paused['id']}", active=False)
     key = await operator.user.post("/api/keys", {"name": "ci"})
+    source = (await operator.user.post("/api/sources", SOURCE)).body
+    paused_source = (await operator.user.post("/api/sources", SOURCE | {"active": False})).body
     replay = await operator.user.post("/api/replays", {"filter": {"status": "delivered"}})
     letter = a_letter(house, operator.id, json.dumps(envelope()).encode())
     await park(house, letter)
@@ -107,6 +123,8 @@ async def there(house: House, operator: Account, receiver: Receiver) -> dict[str
         "key": key.body["id"],
         "replay": replay.body["id"],
         "letter": letter.id,
+        "source": source["id"],
+        "paused source": paused_source["id"],
     }
 
 

@@ -21,8 +21,9 @@ from service.api.curl import command
 from service.api.docs import page
 from service.api.examples import EXAMPLES
 from service.api.openapi import describe
-from service.api.specimens import CALLER, EMAIL, URL
+from service.api.specimens import CALLER, EMAIL, SOURCE_URL, URL
 from service.app import API, OPERATIONS
+from tests.fakes.potato import Potato, open_potato
 from tests.service.house import Account, House, open_house
 from tests.support.clock import ManualClock
 from tests.support.likeness import Likeness
@@ -83,6 +84,13 @@ async def house(address: str) -> AsyncIterator[House]:
 @pytest.fixture
 async def ada(house: House) -> Account:
     return await house.account(EMAIL)
+
+
+@pytest.fixture
+async def potato() -> AsyncIterator[Potato]:
+    """An annotation tool to connect."""
+    async with open_potato() as opened:
+        yield opened
 
 
 def answers(call: Call) -> Reply:
@@ -147,12 +155,13 @@ MEANWHILE = {"GET /api/listen": Cast.a_review_comes}
 
 
 async def test_each_example_in_turn_is_answered_as_it_says(
-    house: House, ada: Account, operator: Account, receiver: Receiver
+    house: House, ada: Account, operator: Account, receiver: Receiver, potato: Potato
 ) -> None:
     receiver.judges(answers)
     caller = f"bootstrap …{ada.api_key[-4:]}"
     stands_for = {
         URL: receiver.url,
+        SOURCE_URL: f"{potato.url}/",
         CALLER: caller,
         "yourapp.com": urlsplit(receiver.url).netloc,
         "203.0.113.7": "127.0.0.1",

@@ -8,7 +8,7 @@ from tests.service.house import Account, House
 from tests.support.receiver import Receiver
 
 _OF_OBJECTS = [route for route in API if "{id}" in route.path and route.need != "operate"]
-_LISTS = ["events", "deliveries", "webhooks", "keys", "replays", "audit"]
+_LISTS = ["events", "deliveries", "webhooks", "keys", "replays", "audit", "sources"]
 
 
 @pytest.fixture
@@ -21,6 +21,8 @@ async def owned(house: House, ada: Account, receiver: Receiver) -> dict[str, str
     (key,) = (await ada.user.get("/api/keys")).body["items"]
     replay = (await ada.key.post("/api/replays", {"filter": {"status": "delivered"}})).body
     (registered,) = (await ada.key.get("/api/audit", object=webhook["id"])).body["items"]
+    wanted = {"system": "potato", "url": receiver.url, "credentials": {"api_key": "secret"}}
+    source = (await ada.key.post("/api/sources", wanted)).body
     return {
         "webhooks": webhook["id"],
         "events": event["id"],
@@ -28,6 +30,7 @@ async def owned(house: House, ada: Account, receiver: Receiver) -> dict[str, str
         "keys": key["id"],
         "replays": replay["id"],
         "audit": registered["id"],
+        "sources": source["id"],
     }
 
 
