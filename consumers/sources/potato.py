@@ -220,7 +220,8 @@ class Potato:
             "annotator": {"id": user, "type": "human"},
             "source": source,
         }
-        step = last.action_id if last else f"epoch-{annotator.epoch}"
+        # without a history the same state may come back: then its revision tells it from itself
+        step = last.action_id if last else f"epoch-{annotator.epoch}.{mark.rev}"
         name = key("potato", source_id, "ann", item, user, step, mark.sha)
         return Draft("annotation.completed", (last and in_utc(last.timestamp, self._zone)) or now, data, name)
 

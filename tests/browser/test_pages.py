@@ -31,6 +31,10 @@ PAGES = (
     "/audit",
     "/audit?who=nobody",
     "/sources",
+    "/sources/new",
+    "/sources/new?system=potato",
+    "/sources/new?system=taskmonk",
+    "/bus",
     "/dead-letters",
 )
 
@@ -74,12 +78,26 @@ async def test_every_page_is_readable_and_without_barriers(
         await dead_letters.park(tx, [LETTER])
     webhook = await program.register(receiver.url)
     await program.run("trigger", "batch.failed")
+    # the receiver is no Potato: the source is in trouble, and its page says much
+    added = await program.run(
+        "sources",
+        "add",
+        "potato",
+        receiver.url,
+        "--name",
+        "Product reviews of the autumn",
+        "--credential",
+        "api_key=x",
+        "--json",
+    )
+    source = added.json["id"]
     async with at_a_page(browser, program.settings["URL"], size, dark=dark) as person:
         await person.goes_to("/deliveries")
         await person.signs_in()
         await person.sees("delivered")
         delivery = await person.page.locator("tbody a").first.get_attribute("href")
-        for path in (*PAGES, f"/webhooks/{webhook['id']}", str(delivery), f"/dead-letters/{LETTER.id}"):
+        of_one = (f"/webhooks/{webhook['id']}", str(delivery), f"/dead-letters/{LETTER.id}", f"/sources/{source}")
+        for path in (*PAGES, *of_one, f"/sources/{source}/edit"):
             await person.goes_to(path)
             assert await person.barriers() == [], path
             assert await person.width() <= size[0], path

@@ -18,7 +18,7 @@ _STRIDE = (
     "Denial of service",
     "Elevation of privilege",
 )
-_PARTS = {"publishers", "API", "dashboard", "deliveries", "store", "operators", "supply chain", "all"}
+_PARTS = {"publishers", "API", "dashboard", "deliveries", "sources", "store", "operators", "supply chain", "all"}
 
 
 def _tests_of(file: Path) -> set[str]:

@@ -180,9 +180,18 @@ async def test_a_server_that_forgets_its_history_at_a_restart_loses_nothing(worl
     assert len(await values(world)) == 1, "nothing tells of it"
     await world.polled(600)
     assert await values(world) == [{"sentiment": "positive"}, {"sentiment": "neutral"}]
+    for label in ("negative", "neutral"):
+        potato.choose("ada", "item_2", label)
+        potato.restart()
+        await world.polled(600)
+    assert [data["annotations"] for data in await said(world) if data["source"]["external_id"] == "item_2"] == [
+        {"sentiment": "neutral"},
+        {"sentiment": "negative"},
+        {"sentiment": "neutral"},
+    ]
     potato.choose("ada", "item_2", "negative")
     await settle(world)
-    assert len(await values(world)) == 3
+    assert len(await values(world)) == 5
 
 
 async def test_an_annotator_who_comes_later_is_heard_from_the_start(world: World, potato: Potato) -> None:
