@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from consumers.sources.connector import Connector
 from delivery.domain.sources import SourceId
 
-
 #: Seconds between two polls; systems have defaults of their own.
 Interval = Annotated[float, Field(ge=1, le=86_400, description="Seconds between two polls, when nothing wakes it")]
 

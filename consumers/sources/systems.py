@@ -1,7 +1,6 @@
 """Every annotation system on one page."""
 
-from collections.abc import Mapping
-
 from consumers.sources.system import AnySystem
+from consumers.sources.tagtog import TAGTOG
 
-SYSTEMS: Mapping[str, AnySystem] = {}
+SYSTEMS: dict[str, AnySystem] = {system.name: system for system in (TAGTOG,)}

@@ -1,0 +1,139 @@
+"""What a new version of a document means, said as an event: a model's annotation, or a person's review. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from consumers.sources.connector import Draft
+from consumers.sources.corrections import corrections
+from consumers.sources.names import job_id, key, sha12, sha256
+from consumers.sources.tagtog_ann import Ann, Entry, annotations_of, confidence_of, since
+from consumers.sources.tagtog_push import MASTER
+from delivery.domain.sources import SourceId
+
+Kind = Literal["annotation", "review"]
+
+#: What tagtog says of a document that somebody saved by hand.
+_BY_HAND = "updated/GUI"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A version of a document to look at, and how it came to be known.
+
+    ``updated`` is what a search says of it, ``event`` what tagtog's webhook said; either may be missing.
+    """
+
+    docid: str
+    member: str
+    at: datetime
+    updated: str | None = None
+    event: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose events these are: a source and its project, and what the labels are called there."""
+
+    source_id: SourceId
+    project: str
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From one version of a document to another. ``before`` is None where no other is known."""
+
+    look: Look
+    before: Ann | None
+    after: Ann
+
+    def kind(self) -> Kind | None:
+        """Whether it is a review, a model's annotation, or nothing to tell of.
+
+        A search does not say who saved it: then who made what is new decides, or what is gone, and who confirmed it.
+        """
+        entries = [one for some in since(self.before, self.after) for one in some]
+        confirmed = self.after.anncomplete and not (self.before and self.before.anncomplete)
+        by_hand = self.look.event == _BY_HAND and (entries or self._differs)
+        if confirmed or by_hand or any(one.confidence.human for _, one in entries):
+            return "review"
+        return "annotation" if entries else None
+
+    @property
+    def _differs(self) -> bool:
+        """Whether anything at all is not as it was."""
+        return self.before is not None and self.before.canonical() != self.after.canonical()
+
+    def reviewer(self) -> str:
+        """Whoever has this version for their own, or signed what is new; else it is only known that it was changed."""
+        if self.look.member != MASTER:
+            return self.look.member
+        new, _ = since(self.before, self.after)
+        return next((user for _, one in new for user in one.confidence.users), MASTER)
+
+
+def annotation(subject: Subject, change: Change, text: str) -> Draft:
+    """What models put in."""
+    entries = _standing(change.after)
+    data = {
+        "job_id": job_of(subject.source_id, change),
+        "text": text,
+        "annotations": annotations_of(entries, subject.names),
+        "confidence": confidence_of(entries, subject.names),
+        "processing_ms": 0,  # nobody says
+        "annotator": _annotator(change),
+    }
+    return _draft("annotation.completed", subject, change, data, "ann")
+
+
+def review(subject: Subject, change: Change, text: str, job: str | None) -> Draft:
+    """What a person made of it. ``job`` is the annotation that was published last for the document."""
+    look, after = change.look, annotations_of(_standing(change.after), subject.names)
+    before = annotations_of(_earlier(change), subject.names)
+    found = corrections(before, after)
+    data = {
+        "job_id": job or job_of(subject.source_id, change),
+        "review_id": job_id("tagtog", subject.source_id, look.docid, look.member, sha12(change.after.canonical())),
+        "text": text,
+        "reviewer": {"id": change.reviewer()},
+        "decision": "corrected" if found else "accepted",
+        "before": before,
+        "after": after,
+        "corrections": found,
+        "confirmed": change.after.anncomplete,
+    }
+    return _draft("review.submitted", subject, change, data, "rev")
+
+
+def job_of(source_id: SourceId, change: Change) -> str:
+    """The ``job_id`` of an annotation."""
+    return job_id("tagtog", source_id, change.look.docid, sha12(change.after.canonical()))
+
+
+def _standing(ann: Ann) -> Sequence[Entry]:
+    """The annotations that are not taken back."""
+    return [(name, one) for name, one in ann.entries() if not one.confidence.taken_back]
+
+
+def _earlier(change: Change) -> Sequence[Entry]:
+    """What was there before; where that is not known, what models put in, be it taken back or not."""
+    if change.before is not None:
+        return _standing(change.before)
+    return [(name, one) for name, one in change.after.entries() if one.confidence.models]
+
+
+def _annotator(change: Change) -> dict[str, str]:
+    new, _ = since(change.before, change.after)
+    models = {name for _, one in new for name in one.confidence.models}
+    return {"type": "model"} | ({"id": models.pop()} if len(models) == 1 else {})
+
+
+def _draft(kind: str, subject: Subject, change: Change, data: dict[str, Any], what: str) -> Draft:
+    look = change.look
+    known = {"external_event": look.event, "occurred_at": look.updated}
+    source = {"system": "tagtog", "source_id": subject.source_id, "external_id": look.docid}
+    source |= {name: value for name, value in known.items() if value is not None}
+    name = key("tagtog", subject.source_id, what, look.docid, look.member, sha256(change.after.canonical()))
+    return Draft(kind, look.at, {**data, "project_id": subject.project, "source": source}, name)
