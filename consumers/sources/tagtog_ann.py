@@ -109,7 +109,7 @@ class Ann(_Shape):
 
     def canonical(self) -> dict[str, Any]:
         """One form for equal annotations, in whatever order they came."""
-        entities = sorted(self.entities, key=lambda entity: entity.place)
+        entities = tuple(sorted(self.entities, key=lambda entity: entity.place))
         return self.model_copy(update={"entities": entities}).model_dump(mode="json", by_alias=True)
 
     def text(self) -> str:
