@@ -4,7 +4,7 @@ What is published is the difference between two versions of a document, so that 
 time. A member's own version is looked at beside the one that counts, which is called master.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -15,8 +15,8 @@ from consumers.sources.connector import Desk, Heard, MarkName, Push, Step
 from consumers.sources.names import key
 from consumers.sources.remote import MalformedError
 from consumers.sources.system import Credentials, Interval, Place, Settings, System
-from consumers.sources.tagtog_ann import Ann
-from consumers.sources.tagtog_api import Document, TagtogApi
+from consumers.sources.tagtog_ann import Ann, Document
+from consumers.sources.tagtog_api import GoneError, TagtogApi
 from consumers.sources.tagtog_events import Change, Look, Subject, annotation, job_of, review
 from consumers.sources.tagtog_push import MASTER, Login, authenticate, read_push
 
@@ -102,7 +102,7 @@ class Tagtog:
         A document that nobody understands holds up no other. It is looked at again the next time.
         """
         reached = {member: await desk.mark("reached", key(member)) for member in self._settings.members}
-        documents = await self._api.search(self._query(_moments(reached)))
+        documents = await self._api.search(self._query(reached.values()))
         trouble: MalformedError | None = None
         left = []
         for look in self._looks(desk, documents):
@@ -112,32 +112,32 @@ class Tagtog:
                 trouble = trouble or error
                 left.append(look.at)
                 continue
+            except GoneError:  # remembered as it was: a proxy may have said so
+                continue
             if step is not None:
                 yield step
-        upto = _reached(_moments(reached), [one.at for one in documents], left, desk.now()).isoformat()
+        upto = _reached(_moments(reached.values()), [one.at for one in documents], left, desk.now()).isoformat()
         yield Step(marks={("reached", key(member)): upto for member in reached})
         if trouble is not None:
             raise trouble
 
-    def _query(self, known: Sequence[datetime]) -> str:
+    def _query(self, reached: Collection[str | None]) -> str:
         """What to search for: all that may have changed since the search that came least far."""
-        if len(known) < len(self._settings.members):
+        if None in reached:
             return "*"
         overlap = max(_LEAST_OVERLAP, timedelta(seconds=2 * self._settings.interval_s))
-        start = (min(known) - overlap).astimezone(UTC).isoformat(timespec="milliseconds")
+        start = (min(_moments(reached)) - overlap).astimezone(UTC).isoformat(timespec="milliseconds")
         return f"updated:[{start.replace('+00:00', 'Z')} TO NOW]"
 
     def _looks(self, desk: Desk, documents: Iterable[Document]) -> Iterable[Look]:
         """Where to look: at what was searched and found, and at what webhooks told of."""
         found = {
-            (one.docid, member): Look(one.docid, member, one.at, one.updated)
-            for one in documents
-            for member in self._settings.members
+            (one.docid, member): Look(one.docid, member, one) for one in documents for member in self._settings.members
         }
         for wake in desk.wakes:
-            docid, member, event = (wake.detail.get(name) for name in ("docid", "member", "event"))
+            docid, member = wake.detail.get("docid"), wake.detail.get("member")
             if docid is not None and member in self._settings.members:
-                found[docid, member] = replace(found.get((docid, member), Look(docid, member, wake.at)), event=event)
+                found[docid, member] = replace(found.get((docid, member), Look(docid, member)), wake=wake)
         return found.values()
 
     async def _of_version(self, desk: Desk, look: Look, *, first: bool) -> Step | None:
@@ -147,8 +147,10 @@ class Tagtog:
         """
         name = ("document", key(look.docid, look.member))
         seen = _Seen(**await desk.mark(*name) or {})
-        if look.event is None and look.updated == seen.updated:
-            return None
+        if look.updated == seen.updated:
+            if look.wake is None:
+                return None
+            look = replace(look, found=None)  # the index does not know of it yet
         ann = await self._api.ann(look.docid, look.member)
         now = _Seen(look.updated or seen.updated, seen.ann if ann is None else ann.text())
         marks: dict[MarkName, object] = {name: asdict(now)}
@@ -163,8 +165,6 @@ class Tagtog:
             return Step(marks=marks)
         docid = change.look.docid
         text = await self._api.text(docid, change.after.annotatable.parts)
-        if text is None:  # deleted a moment ago
-            return Step(marks=marks)
         job = ("job", key(docid))
         if kind == "annotation":
             marks |= {job: job_of(self._source_id, change)}
@@ -178,8 +178,8 @@ class Tagtog:
         return Subject(self._source_id, self._settings.project, self._names)
 
 
-def _moments(reached: Mapping[str, str | None]) -> Sequence[datetime]:
-    return [datetime.fromisoformat(one) for one in reached.values() if one is not None]
+def _moments(reached: Iterable[str | None]) -> Sequence[datetime]:
+    return [datetime.fromisoformat(one) for one in reached if one is not None]
 
 
 def _reached(

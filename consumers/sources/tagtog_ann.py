@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from html.parser import HTMLParser
 from typing import Any
 
@@ -15,6 +17,15 @@ _TAKEN_BACK = "pre-removed"
 
 #: Elements of HTML that have no end.
 _VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"})
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that a search found: when it was changed, and how tagtog writes that."""
+
+    docid: str
+    at: datetime
+    updated: str
 
 
 class _Shape(BaseModel):
@@ -121,10 +132,10 @@ class Ann(_Shape):
         return [*sorted(self.metas.items()), *((one.class_id, one) for one in self.entities)]
 
 
-def since(before: Ann | None, after: Ann) -> tuple[Sequence[Entry], Sequence[Entry]]:
-    """Tell what is new in a version, and what is gone; whatever differs in any respect is both."""
+def since(before: Ann | None, after: Ann | None) -> Sequence[Entry]:
+    """Tell which annotations of a version are not in the one before exactly as they are."""
     old, new = (_by_form(ann.entries() if ann else ()) for ann in (before, after))
-    return [new[form] for form in new if form not in old], [old[form] for form in old if form not in new]
+    return [new[form] for form in new if form not in old]
 
 
 def _by_form(entries: Iterable[Entry]) -> dict[bytes, Entry]:

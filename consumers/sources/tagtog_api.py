@@ -1,7 +1,6 @@
 """tagtog's documents API, as far as it is read here. Nothing is ever changed there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -10,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 
 from consumers.sources.remote import Answer, MalformedError, Remote, expected
 from consumers.sources.system import Place
-from consumers.sources.tagtog_ann import Ann, names_of, text_of
+from consumers.sources.tagtog_ann import Ann, Document, names_of, text_of
 from consumers.sources.tagtog_push import MASTER, Login
 
 _DOCUMENTS = ("-api", "documents", "v1")
@@ -18,6 +17,9 @@ _LEGEND = ("-api", "settings", "v1", "annotationsLegend")
 
 #: There is no next page.
 _LAST = -1
+
+#: How it may be said that a document is not there: tagtog's pages do not tell.
+_GONE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -43,13 +45,8 @@ _NAMES = TypeAdapter(dict[str, str])
 _MOMENT = TypeAdapter(AwareDatetime)
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A document that a search found: when it was changed, and how tagtog writes that."""
-
-    docid: str
-    updated: str
-    at: datetime
+class GoneError(Exception):
+    """A document that was there a moment ago, or never was."""
 
 
 class TagtogApi:
@@ -69,25 +66,31 @@ class TagtogApi:
         page = 0
         while page != _LAST:
             answer = await self._page(query, page)
-            found |= {one.id: Document(one.id, one.updated, _moment(one.updated)) for one in answer.docs}
+            found |= {one.id: Document(one.id, _moment(one.updated), one.updated) for one in answer.docs}
             if answer.pages.next != _LAST and answer.pages.next <= page:
                 raise MalformedError(f"A search says that page {answer.pages.next} comes after page {page}")
             page = answer.pages.next
         return list(found.values())
 
     async def ann(self, docid: str, member: str) -> Ann | None:
-        """Read a member's version of a document's annotations; None: they have none, or the document is gone."""
+        """Read a member's version of a document's annotations; None: they have none of their own.
+
+        Raises:
+            GoneError: there is no such document.
+        """
         theirs = {} if member == MASTER else {"member": member}
         answer = await self._document(docid, "ann.json", theirs)
-        if answer is None or (theirs and "Warning" in answer.headers):  # it is the default version that comes instead
+        if theirs and "Warning" in answer.headers:  # it is the default version that comes instead
             return None
         return answer.read(_ANN)
 
-    async def text(self, docid: str, parts: Sequence[str]) -> str | None:
-        """Read a document's text; None: it is gone."""
+    async def text(self, docid: str, parts: Sequence[str]) -> str:
+        """Read a document's text.
+
+        Raises:
+            GoneError: there is no such document.
+        """
         answer = await self._document(docid, "plain.html", {})
-        if answer is None:
-            return None
         try:
             return text_of(parts, answer.text)
         except KeyError as error:  # between the two answers it became another one, or it is none at all
@@ -103,10 +106,12 @@ class TagtogApi:
         answer = await self._remote.get(*_DOCUMENTS, params=self._project | {"search": query, "page": page})
         return expected(answer).read(_FOUND)
 
-    async def _document(self, docid: str, output: str, more: dict[str, str]) -> Answer | None:
+    async def _document(self, docid: str, output: str, more: dict[str, str]) -> Answer:
         params = self._project | {"ids": docid, "output": output} | more
         answer = await self._remote.get(*_DOCUMENTS, params=params)
-        return None if answer.status == HTTPStatus.NOT_FOUND else expected(answer)
+        if answer.status in _GONE:
+            raise GoneError(docid)
+        return expected(answer)
 
 
 def _moment(text: str) -> datetime:

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 from consumers.sources.connector import Draft
 from consumers.sources.corrections import corrections
-from consumers.sources.names import job_id, key, sha12, sha256
-from consumers.sources.tagtog_ann import Ann, Entry, annotations_of, confidence_of, since
+from consumers.sources.names import job_id, key, sha256
+from consumers.sources.tagtog_ann import Ann, Document, Entry, annotations_of, confidence_of, since
 from consumers.sources.tagtog_push import MASTER
-from delivery.domain.sources import SourceId
+from delivery.domain.sources import SourceId, Wake
 
 Kind = Literal["annotation", "review"]
 
@@ -20,16 +21,27 @@ _BY_HAND = "updated/GUI"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A version of a document to look at, and how it came to be known.
-
-    ``updated`` is what a search says of it, ``event`` what tagtog's webhook said; either may be missing.
-    """
+    """A version of a document to look at, because a search found it, or a webhook told of it, or both."""
 
     docid: str
     member: str
-    at: datetime
-    updated: str | None = None
-    event: str | None = None
+    found: Document | None = None
+    wake: Wake | None = None
+
+    @property
+    def updated(self) -> str | None:
+        """When it was changed, as tagtog writes it."""
+        return self.found.updated if self.found else None
+
+    @property
+    def event(self) -> str | None:
+        """What the webhook said, like ``updated/GUI``."""
+        return self.wake.detail.get("event") if self.wake else None
+
+    @property
+    def at(self) -> datetime:
+        """When it was changed, as far as that is known: the search knows better."""
+        return next(one.at for one in (self.found, self.wake) if one is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,7 @@ class Subject:
     names: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Change:
     """From one version of a document to another. ``before`` is None where no other is known."""
 
@@ -49,12 +61,27 @@ class Change:
     before: Ann | None
     after: Ann
 
+    @cached_property
+    def new(self) -> Sequence[Entry]:
+        """What is not as it was."""
+        return since(self.before, self.after)
+
+    @cached_property
+    def gone(self) -> Sequence[Entry]:
+        """How that was before."""
+        return since(self.after, self.before)
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of what is there now."""
+        return sha256(self.after.canonical())
+
     def kind(self) -> Kind | None:
         """Whether it is a review, a model's annotation, or nothing to tell of.
 
         A search does not say who saved it: then who made what is new decides, or what is gone, and who confirmed it.
         """
-        entries = [one for some in since(self.before, self.after) for one in some]
+        entries = [*self.new, *self.gone]
         confirmed = self.after.anncomplete and not (self.before and self.before.anncomplete)
         by_hand = self.look.event == _BY_HAND and (entries or self._differs)
         if confirmed or by_hand or any(one.confidence.human for _, one in entries):
@@ -64,14 +91,13 @@ class Change:
     @property
     def _differs(self) -> bool:
         """Whether anything at all is not as it was."""
-        return self.before is not None and self.before.canonical() != self.after.canonical()
+        return self.before is not None and sha256(self.before.canonical()) != self.digest
 
     def reviewer(self) -> str:
         """Whoever has this version for their own, or signed what is new; else it is only known that it was changed."""
         if self.look.member != MASTER:
             return self.look.member
-        new, _ = since(self.before, self.after)
-        return next((user for _, one in new for user in one.confidence.users), MASTER)
+        return next((user for _, one in self.new for user in one.confidence.users), MASTER)
 
 
 def annotation(subject: Subject, change: Change, text: str) -> Draft:
@@ -95,7 +121,7 @@ def review(subject: Subject, change: Change, text: str, job: str | None) -> Draf
     found = corrections(before, after)
     data = {
         "job_id": job or job_of(subject.source_id, change),
-        "review_id": job_id("tagtog", subject.source_id, look.docid, look.member, sha12(change.after.canonical())),
+        "review_id": job_id("tagtog", subject.source_id, look.docid, look.member, _short(change)),
         "text": text,
         "reviewer": {"id": change.reviewer()},
         "decision": "corrected" if found else "accepted",
@@ -109,7 +135,12 @@ def review(subject: Subject, change: Change, text: str, job: str | None) -> Draf
 
 def job_of(source_id: SourceId, change: Change) -> str:
     """The ``job_id`` of an annotation."""
-    return job_id("tagtog", source_id, change.look.docid, sha12(change.after.canonical()))
+    return job_id("tagtog", source_id, change.look.docid, _short(change))
+
+
+def _short(change: Change) -> str:
+    """The digest as ids have it."""
+    return change.digest[:12]
 
 
 def _standing(ann: Ann) -> Sequence[Entry]:
@@ -125,8 +156,7 @@ def _earlier(change: Change) -> Sequence[Entry]:
 
 
 def _annotator(change: Change) -> dict[str, str]:
-    new, _ = since(change.before, change.after)
-    models = {name for _, one in new for name in one.confidence.models}
+    models = {name for _, one in change.new for name in one.confidence.models}
     return {"type": "model"} | ({"id": models.pop()} if len(models) == 1 else {})
 
 
@@ -135,5 +165,5 @@ def _draft(kind: str, subject: Subject, change: Change, data: dict[str, Any], wh
     known = {"external_event": look.event, "occurred_at": look.updated}
     source = {"system": "tagtog", "source_id": subject.source_id, "external_id": look.docid}
     source |= {name: value for name, value in known.items() if value is not None}
-    name = key("tagtog", subject.source_id, what, look.docid, look.member, sha256(change.after.canonical()))
+    name = key("tagtog", subject.source_id, what, look.docid, look.member, change.digest)
     return Draft(kind, look.at, {**data, "project_id": subject.project, "source": source}, name)

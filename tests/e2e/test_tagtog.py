@@ -241,6 +241,7 @@ async def test_a_document_that_the_index_finds_late_is_found(world: World, tagto
     tagtog.save("d2", ann(predicted(26, "Paris")))
     await search(world)
     assert await said(world) == [(ANNOTATION, "d2")]
+    assert tagtog.queries == ["*", "updated:[2026-01-01T11:50:00.000Z TO NOW]"]
     world.clock.forward(200)
     tagtog.save("d3", ann(predicted(26, "Paris")))
     await search(world)
@@ -257,10 +258,13 @@ async def test_an_old_answer_of_the_index_undoes_nothing(world: World, tagtog: T
     tagtog.save("d1", ann(by_hand(26, "Paris")))
     new, tagtog.documents["d1"].updated = tagtog.documents["d1"].updated, old
     await heard(world, source, push())
+    heard_at = world.clock.now()
     await search(world)
     tagtog.documents["d1"].updated = new
     await search(world)
     assert await said(world) == [(ANNOTATION, "d1"), (REVIEW, "d1")]
+    (review,) = [body for body in await world.bodies() if body["event"] == REVIEW]
+    assert old < review["timestamp"] <= heard_at.isoformat()
 
 
 @pytest.mark.parametrize(
@@ -305,6 +309,8 @@ async def test_a_webhook_may_tell_of_a_document_that_is_gone_or_of_a_member_that
     await heard(world, source, push("d1", member="somebody"))
     assert await said(world) == []
     assert (await world.source(source)).state == "ok"
+    async with world.store.reading() as tx:
+        assert await sources.marks(tx, source.id, "document") == {}, "nothing is kept of what never was"
 
 
 # --- members ----------------------------------------------------------------------------------------------------------
@@ -368,6 +374,22 @@ async def test_whatever_else_it_answers_publishes_nothing_and_forgets_nothing(
     await world.polled(600)
     assert await said(world) == [(ANNOTATION, "d1")]
     assert (await world.source(source)).state == "ok"
+
+
+@pytest.mark.parametrize("what", ["ann.json", "plain.html"])
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_document_that_is_gone_is_no_trouble_and_published_when_it_is_back(
+    world: World, tagtog: Tagtog, what: str, status: int
+) -> None:
+    source = await connected(world, tagtog)
+    tagtog.save("d1", ann(predicted(26, "Paris")))
+    tagtog.answers[what] = web.Response(status=status)
+    await search(world)
+    assert (await world.source(source)).state == "ok"
+    assert await said(world) == []
+    tagtog.answers.clear()
+    await search(world)
+    assert await said(world) == [(ANNOTATION, "d1")]
 
 
 async def test_a_project_that_is_not_there_is_a_mistake_in_the_settings(world: World, tagtog: Tagtog) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from consumers.sources.tagtog_ann import Ann
 from consumers.sources.tagtog_events import Change, Look
+from delivery.domain.sources import Wake
 from tests.fakes.tagtog import ann, by_hand, meta, predicted
 from tests.support.clock import NOON
 
@@ -17,7 +18,8 @@ UNSIGNED = predicted(0, "Ada", state="", who=[])
 
 def change(before: dict[str, Any] | None, after: dict[str, Any], event: str | None = None) -> Change:
     old = None if before is None else Ann.model_validate(before)
-    return Change(Look("d1", "master", NOON, None, event), old, Ann.model_validate(after))
+    wake = None if event is None else Wake("d1/master", {"event": event}, NOON)
+    return Change(Look("d1", "master", wake=wake), old, Ann.model_validate(after))
 
 
 @pytest.mark.parametrize(
