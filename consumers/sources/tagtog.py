@@ -73,7 +73,7 @@ class _Seen:
     @property
     def version(self) -> Ann | None:
         """The annotations."""
-        return None if self.ann is None else Ann.model_validate_json(self.ann)
+        return None if self.ann is None else Ann.read(self.ann)
 
 
 class Tagtog:

@@ -127,6 +127,11 @@ class Ann(_Shape):
         """The same as text, in characters that every database takes."""
         return json.dumps(self.canonical(), separators=(",", ":"))
 
+    @classmethod
+    def read(cls, text: str) -> "Ann":
+        """Read that text again, be there half a character in it: an offset may end amid one."""
+        return cls.model_validate(json.loads(text))
+
     def entries(self) -> Sequence[Entry]:
         """All annotations, those that were taken back, too."""
         return [*sorted(self.metas.items()), *((one.class_id, one) for one in self.entities)]

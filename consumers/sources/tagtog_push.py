@@ -5,14 +5,16 @@ import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from consumers.sources.connector import Heard, Push, Unauthorised
-from consumers.sources.names import key
+from consumers.sources.names import LONGEST_KEY, key
 from delivery.domain.errors import InvalidInput
 
 #: The version of a document that counts, where nobody's own is meant.
 MASTER = "master"
+
+_EVENTS = frozenset({"created/GUI", "created/API", "updated/GUI", "updated/API"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,19 @@ def read_push(push: Push, owner: str, project: str) -> Sequence[Heard]:
         return [Heard("")]
     document = said.get("docid") or said.get("tagtogID")
     member = said.get("member") or MASTER
-    if not isinstance(document, str) or not document or not isinstance(member, str):
+    if not (_is_name(document) and _is_name(member)):
         raise InvalidInput("invalid_payload", "A webhook of tagtog has a tagtogID", field="tagtogID")
     if (said.get("owner", owner), said.get("project", project)) != (owner, project):
         raise InvalidInput("invalid_payload", f"This source is {owner}/{project}, no other", field="project")
     return [Heard(key(document, member), {"docid": document, "member": member, "event": _event(push)})]
 
 
-def _event(push: Push) -> str:
-    """What happened and where, like ``updated/GUI``."""
-    said = (push.headers.get(f"x-tagtog-onpushsave-{what}", "")[:32] for what in ("status", "source"))
-    return "/".join(said)
+def _is_name(said: Any) -> TypeGuard[str]:
+    """Whether it can be what a document or a member is called; it is asked for, and kept."""
+    return isinstance(said, str) and 0 < len(said) <= LONGEST_KEY and said.isprintable()
+
+
+def _event(push: Push) -> str | None:
+    """What happened and where, like ``updated/GUI``; None: it does not say."""
+    said = "/".join(push.headers.get(f"x-tagtog-onpushsave-{what}", "") for what in ("status", "source"))
+    return said if said in _EVENTS else None

@@ -426,17 +426,22 @@ async def test_a_document_that_nobody_understands_holds_up_no_other(world: World
     assert await said(world) == [(ANNOTATION, "d1"), (ANNOTATION, "d2")]
 
 
-async def test_a_document_that_is_too_long_is_counted_and_stops_no_other(world: World, tagtog: Tagtog) -> None:
+async def test_a_document_that_can_be_no_event_is_counted_and_stops_no_other(world: World, tagtog: Tagtog) -> None:
     source = await connected(world, tagtog)
     tagtog.save("d1", ann(predicted(26, "Paris")), text="x" * 32_001)
     tagtog.save("d2", ann(predicted(26, "Pa\0ris")))
     tagtog.save("d3", ann(predicted(26, "Paris")))
+    tagtog.save("d4", ann(predicted(26, "half \ud83d")))
     await search(world)
     await search(world)
     assert await said(world) == [(ANNOTATION, "d3")]
-    assert (await world.source(source)).refused == {"text_too_long": 1, "invalid_json": 1}
+    assert (await world.source(source)).refused == {"text_too_long": 1, "invalid_json": 2}
     async with world.store.reading() as tx:
-        assert len((await dead_letters.browse(tx, PageRequest())).items) == 2
+        assert len((await dead_letters.browse(tx, PageRequest())).items) == 3
+    for docid in ("d2", "d4"):
+        tagtog.save(docid, ann())
+    await search(world)
+    assert (await world.source(source)).state == "ok"
 
 
 async def test_another_process_goes_on_where_the_first_one_ended(world: World, tagtog: Tagtog) -> None:
