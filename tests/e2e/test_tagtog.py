@@ -183,6 +183,18 @@ async def test_what_was_there_before_is_no_news_and_is_what_a_review_starts_from
     assert (data["before"], data["after"]) == ({"PLACE": [NEW_YORK]}, {"PLACE": [PARIS]})
 
 
+async def test_what_changes_amid_the_first_contact_is_news(world: World, tagtog: Tagtog) -> None:
+    tagtog.save("d1", ann(predicted(26, "Paris")))
+    tagtog.save("d2", ann(predicted(26, "Paris")))
+    tagtog.answers["d2"] = web.Response(status=500)
+    await connected(world, tagtog)
+    world.clock.forward(1)
+    tagtog.save("d1", ann(by_hand(26, "Paris")))
+    tagtog.answers.clear()
+    await search(world)
+    assert await said(world) == [(REVIEW, "d1")]
+
+
 async def test_with_backfill_it_is(world: World, tagtog: Tagtog) -> None:
     tagtog.save("d1", ann(predicted(26, "Paris"), by_hand(14, "New York")))
     tagtog.save("d2", ann(predicted(26, "Paris")))
@@ -353,6 +365,7 @@ BAD = [
     (web.Response(text="<html>Log in</html>"), "failing"),
     (web.Response(text='{"totalFound": 1, "pages": {"next"'), "failing"),
     (web.json_response({"docs": []}), "failing"),
+    (web.json_response({"totalFound": 1, "pages": {"next": 0}, "docs": []}), "failing"),
     (web.Response(status=401), "auth_failed"),
     (web.Response(status=403), "misconfigured"),
 ]
@@ -414,16 +427,15 @@ async def test_a_search_that_finds_nothing_where_there_was_something_forgets_not
 
 async def test_a_document_that_nobody_understands_holds_up_no_other(world: World, tagtog: Tagtog) -> None:
     source = await connected(world, tagtog)
-    tagtog.broken.add("d1")
-    for docid in ("d1", "d2"):
-        tagtog.save(docid, ann(predicted(26, "Paris")))
-    for _ in range(10):
+    tagtog.answers["d1"] = web.Response(text='{"annotatable": {"parts": [')
+    for number in range(1, 6):
+        tagtog.save(f"d{number}", ann(predicted(26, "Paris")))
         await world.polled(700)
-    assert await said(world) == [(ANNOTATION, "d2")]
+    assert await said(world) == [(ANNOTATION, f"d{number}") for number in range(2, 6)]
     assert (await world.source(source)).state == "broken"
-    tagtog.broken.clear()
+    tagtog.answers.clear()
     await world.polled(700)
-    assert await said(world) == [(ANNOTATION, "d1"), (ANNOTATION, "d2")]
+    assert await said(world) == [(ANNOTATION, f"d{number}") for number in range(1, 6)]
 
 
 async def test_a_document_that_can_be_no_event_is_counted_and_stops_no_other(world: World, tagtog: Tagtog) -> None:

@@ -75,7 +75,7 @@ class Tagtog:
     """One project.
 
     ``answers`` are what it says instead of anything, by what is asked: ``search``, ``ann.json``, ``plain.html``,
-    ``legend``; ``broken`` are documents whose ann.json is half a one, and ``unindexed`` those that no search finds yet.
+    ``legend``, or the id of a document. ``unindexed`` are documents that no search finds yet.
     ``asked`` is what was asked, in order.
     """
 
@@ -84,7 +84,6 @@ class Tagtog:
     documents: dict[str, Document] = field(default_factory=dict)
     legend: dict[str, str] = field(default_factory=lambda: dict(LEGEND))
     answers: dict[str, web.Response] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
     unindexed: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
@@ -106,14 +105,12 @@ class Tagtog:
         docid = request.query["ids"]
         document = self.documents.get(docid)
         output = request.query["output"]
-        if (instead := self._instead(output)) is not None:
+        if (instead := self._instead(docid) or self._instead(output)) is not None:
             return instead
         if document is None:
             return web.Response(status=404, text="No such document")
         if output == "plain.html":
             return web.Response(text=document.plain_html, content_type="text/html")
-        if docid in self.broken:
-            return web.Response(text='{"annotatable": {"parts": [', content_type="application/json")
         member = request.query.get("member") or "master"
         own = document.versions.get(member)
         headers = {} if own else {"Warning": f'199 - "{member} has no version of their own"'}
