@@ -79,9 +79,10 @@ class Change:
     def kind(self) -> Kind | None:
         """Whether it is a review, a model's annotation, or nothing to tell of.
 
-        A search does not say who saved it: then who made what is new decides, or what is gone, and who confirmed it.
+        A search does not say who saved it: then it matters whether somebody confirmed it, and who made what is new,
+        or, where nothing is, what is gone.
         """
-        entries = [*self.new, *self.gone]
+        entries = self.new or self.gone
         confirmed = self.after.anncomplete and not (self.before and self.before.anncomplete)
         by_hand = self.look.event == _BY_HAND and (entries or self._differs)
         if confirmed or by_hand or any(one.confidence.human for _, one in entries):

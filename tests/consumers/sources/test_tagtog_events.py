@@ -41,6 +41,8 @@ def change(before: dict[str, Any] | None, after: dict[str, Any], event: str | No
         (ann(PREDICTED, anncomplete=True), ann(PREDICTED), None),
         (ann(by_hand(0, "Ada")), ann(), "review"),
         (ann(by_hand(0, "Ada")), ann(by_hand(0, "Ada"), PREDICTED), "annotation"),
+        (ann(by_hand(0, "Ada")), ann(predicted(5, "flew")), "annotation"),
+        (ann(PREDICTED), ann(), "annotation"),
         (ann(), ann(UNSIGNED), "review"),
     ],
 )
