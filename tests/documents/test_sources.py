@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from consumers.sources.systems import SYSTEMS
+from service.clock import SystemClock
 from tests.documents.blocks import blocks
 from tests.fakes.potato import KEY, open_potato
 from tests.fakes.tagtog import LOGIN, open_tagtog
@@ -43,7 +43,12 @@ async def test_the_lines_of_the_guide_connect_every_tool(tmp_path: Path) -> None
     (tmp_path / "tagtog-password.txt").write_text(LOGIN["password"])
     (tmp_path / "webhook-password.txt").write_text("webhooks")
     (tmp_path / "taskmonk-secret.txt").write_text(CLIENT["client_secret"])
-    async with open_potato() as potato, open_tagtog() as tagtog, open_taskmonk() as monk, program.serving():
+    async with (
+        open_potato() as potato,
+        open_tagtog(SystemClock()) as tagtog,
+        open_taskmonk() as monk,
+        program.serving(),
+    ):
         await program.bootstrap()
         stand_ins = {
             "https://potato.example.com": potato.url,
@@ -66,6 +71,6 @@ async def test_the_lines_of_the_guide_connect_every_tool(tmp_path: Path) -> None
 
 def test_the_piece_of_potatos_configuration_is_one_of_its_webhooks() -> None:
     [piece] = blocks(GUIDE, "yaml")["Potato"]
-    [endpoint] = yaml.safe_load(piece)["webhooks"]["endpoints"]
-    assert set(endpoint) == {"name", "url", "secret", "events", "active"}
-    assert "/api/inbound/src_" in endpoint["url"]
+    members = [line.strip(" -").partition(":")[0] for line in piece.splitlines()]
+    assert members == ["webhooks", "enabled", "endpoints", "name", "url", "secret", "events", "active"]
+    assert "/api/inbound/src_" in piece
