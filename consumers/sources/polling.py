@@ -188,7 +188,8 @@ class Polling:
     async def _finish(self, source: Source, lease: str, seen: Sequence[Wake]) -> None:
         now = self._around.clock.now()
         due = now + timedelta(seconds=_interval_s(source) * (1 + _JITTER * (2 * self._around.luck.random() - 1)))
-        changes = {"state": "ok", "trouble": None, "failures": 0, "polled_at": now, "due_at": due}
+        changes: dict[str, Any] = {"state": "ok", "trouble": None, "failures": 0, "polled_at": now}
+        changes["due_at"] = rows.next_due(source, due, now)
         async with self._store.writing() as tx:
             await _hold(tx, source, lease, changes | {"lease": None, "leased_until": None})
             await rows.heed(tx, source.id, seen)
@@ -199,7 +200,8 @@ class Polling:
         failures = source.failures + 1
         state = _after(trouble, failures)
         due = None if state in STANDSTILL else now + _wait(_interval_s(source), failures, trouble)
-        changes = {"state": state, "trouble": str(trouble), "failures": failures, "polled_at": now, "due_at": due}
+        changes: dict[str, Any] = {"state": state, "trouble": str(trouble), "failures": failures, "polled_at": now}
+        changes["due_at"] = rows.next_due(source, due, now)
         async with self._store.writing() as tx:
             await _hold(tx, source, lease, changes | {"lease": None, "leased_until": None})
         tell("source.polled", source_id=source.id, system=source.system, result=state, why=str(trouble))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, case, delete, exists, func, insert, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from delivery.domain.sources import Source, SourceId, Wake
@@ -127,6 +127,12 @@ async def note(tx: Transaction, source: Source, lease: str, changes: Mapping[str
     """Write what a poll found about its source; False: it is not that poll's any more, and nothing is to be written."""
     mine = update(sources).where(sources.c.id == source.id, sources.c.lease == lease)
     return (await tx.execute(mine.values(**changes))).rowcount == 1
+
+
+def next_due(source: Source, due: datetime | None, now: datetime) -> ColumnElement[datetime | None]:
+    """When a source is due after a poll: at once, if somebody asked for that since it was claimed as this."""
+    usual = literal(due, sources.c.due_at.type)
+    return case((sources.c.due_at != source.due_at, literal(now, sources.c.due_at.type)), else_=usual)
 
 
 async def poll_again(tx: Transaction, source_id: SourceId, now: datetime) -> None:

@@ -219,7 +219,7 @@ EXAMPLES: Mapping[str, Example] = {
     "POST /api/sources/{id}/check": Example(
         {
             "ok": True,
-            "says": "Hookline Potato Fixture: 0 items, 0 annotators",
+            "says": "Hookline Potato Fixture: 3 items, 0 annotators",
             "source": {**SOURCE, "settings": {**SOURCE["settings"], "timezone": "Europe/Berlin"}},
         },
         given={"id": SOURCE["id"]},

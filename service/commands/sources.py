@@ -251,7 +251,7 @@ async def _polled(api: "Api", source_ids: Sequence[str], patience_s: float) -> l
 
 
 async def _once_polled(api: "Api", before: Mapping[str, Any], give_up_at: float) -> Any:
-    while (after := await api.get(_path(before["id"])))["polled_at"] == before["polled_at"]:
+    while not _was_polled(before, after := await api.get(_path(before["id"]))):
         if time.monotonic() > give_up_at:
             raise Trouble(
                 f"{before['name']} was not polled in time. See that a process with the role scheduler runs; "
@@ -259,6 +259,12 @@ async def _once_polled(api: "Api", before: Mapping[str, Any], give_up_at: float)
             )
         await asyncio.sleep(_LOOK_S)
     return after
+
+
+def _was_polled(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a poll has ended since, and not one that was under way: after that it is due at once."""
+    due = after["next_poll_at"]
+    return bool(after["polled_at"] != before["polled_at"] and (due is None or due > after["polled_at"]))
 
 
 def _row(one: Mapping[str, Any]) -> list[str]:

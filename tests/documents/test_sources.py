@@ -10,7 +10,7 @@ import pytest
 from consumers.sources.systems import SYSTEMS
 from service.clock import SystemClock
 from tests.documents.blocks import blocks
-from tests.fakes.potato import KEY, open_potato
+from tests.fakes.potato import KEY, potato_at_work
 from tests.fakes.tagtog import LOGIN, open_tagtog
 from tests.fakes.taskmonk import CLIENT, open_taskmonk
 from tests.support.program import Program
@@ -44,7 +44,7 @@ async def test_the_lines_of_the_guide_connect_every_tool(tmp_path: Path) -> None
     (tmp_path / "webhook-password.txt").write_text("webhooks")
     (tmp_path / "taskmonk-secret.txt").write_text(CLIENT["client_secret"])
     async with (
-        open_potato() as potato,
+        potato_at_work() as potato,
         open_tagtog(SystemClock()) as tagtog,
         open_taskmonk() as monk,
         program.serving(),

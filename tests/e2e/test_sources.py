@@ -293,6 +293,23 @@ async def test_asked_to_poll_now_it_does(world: World, toy: Toy) -> None:
     assert await jobs(world) == ["job-1"]
 
 
+async def test_asked_amid_a_poll_it_polls_once_more(world: World, toy: Toy) -> None:
+    source = await connected(world, toy)
+    toy.happens()
+    toy.door.clear()
+    world.clock.forward(11)
+    await world.polling.run()
+    await until(lambda: toy.waiting == 1)
+    toy.happens()
+    world.clock.forward(1)
+    await world.sources.poll_now(OURS, source.id)
+    toy.door.set()
+    await world.polling.quiet()
+    assert (await world.source(source)).due_at == world.clock.now()
+    await world.polled()
+    assert await jobs(world) == ["job-1", "job-2"]
+
+
 @pytest.mark.parametrize(
     ("wish", "field"),
     [

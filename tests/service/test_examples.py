@@ -23,7 +23,7 @@ from service.api.examples import EXAMPLES
 from service.api.openapi import describe
 from service.api.specimens import CALLER, EMAIL, SOURCE_URL, URL
 from service.app import API, OPERATIONS
-from tests.fakes.potato import Potato, open_potato
+from tests.fakes.potato import FakePotato, potato_at_work
 from tests.service.house import Account, House, open_house
 from tests.support.clock import ManualClock
 from tests.support.likeness import Likeness
@@ -87,9 +87,9 @@ async def ada(house: House) -> Account:
 
 
 @pytest.fixture
-async def potato() -> AsyncIterator[Potato]:
+async def potato() -> AsyncIterator[FakePotato]:
     """An annotation tool to connect."""
-    async with open_potato() as opened:
+    async with potato_at_work() as opened:
         yield opened
 
 
@@ -155,7 +155,7 @@ MEANWHILE = {"GET /api/listen": Cast.a_review_comes}
 
 
 async def test_each_example_in_turn_is_answered_as_it_says(
-    house: House, ada: Account, operator: Account, receiver: Receiver, potato: Potato
+    house: House, ada: Account, operator: Account, receiver: Receiver, potato: FakePotato
 ) -> None:
     receiver.judges(answers)
     caller = f"bootstrap …{ada.api_key[-4:]}"

@@ -1,5 +1,8 @@
 """Sources, as customers meet them: by the API, on the pages, and on the command line."""
 
+import base64
+import hashlib
+import hmac
 import html
 import json
 from collections.abc import AsyncIterator
@@ -8,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_potato import SECRET as PUSH_SECRET
-from tests.e2e.test_potato import signed
-from tests.fakes.potato import KEY, Potato, open_potato
+from consumers.sources.connector import Push
+from tests.fakes.potato import KEY, FakePotato, potato_at_work
 from tests.fakes.taskmonk import CLIENT, open_taskmonk
 from tests.service.house import Account, House, open_house
 from tests.service.test_pages_webhooks import Browser
@@ -19,11 +21,19 @@ from tests.support.receiver import Receiver
 
 
 @pytest.fixture
-async def potato() -> AsyncIterator[Potato]:
-    async with open_potato() as opened:
-        opened.given(item_1="It is fantastic.")
-        opened.sign_in("ada")
+async def potato() -> AsyncIterator[FakePotato]:
+    async with potato_at_work() as opened:
         yield opened
+
+
+PUSH_SECRET = "s3cret-raw-not-whsec"
+
+
+def signed(body: bytes, *, at: int) -> Push:
+    """A webhook of Potato's."""
+    digest = hmac.new(PUSH_SECRET.encode(), b"msg_1.%d." % at + body, hashlib.sha256).digest()
+    signature = "v1," + base64.b64encode(digest).decode()
+    return Push({"webhook-id": "msg_1", "webhook-timestamp": str(at), "webhook-signature": signature}, body)
 
 
 @pytest.fixture
@@ -33,11 +43,11 @@ async def browser(house: House, ada: Account) -> Browser:
     return opened
 
 
-def wanted(potato: Potato, **members: Any) -> dict[str, Any]:
+def wanted(potato: FakePotato, **members: Any) -> dict[str, Any]:
     return {"system": "potato", "url": potato.url, "credentials": {"api_key": KEY}} | members
 
 
-async def connect(account: Account, potato: Potato, **members: Any) -> Any:
+async def connect(account: Account, potato: FakePotato, **members: Any) -> Any:
     answer = await account.key.post("/api/sources", wanted(potato, **members))
     assert answer.status == 201, answer.body
     return answer.body
@@ -52,13 +62,13 @@ async def poll(house: House) -> None:
 
 
 async def test_what_people_do_there_is_delivered_here(
-    house: House, ada: Account, receiver: Receiver, potato: Potato
+    house: House, ada: Account, receiver: Receiver, potato: FakePotato
 ) -> None:
     await ada.key.register(receiver.url)
     source = await connect(ada, potato, settings={"settle_s": 0})
     assert (source["state"], source["credentials"]) == ("new", ["api_key"])
     await poll(house)
-    potato.choose("ada", "item_1", "positive")
+    potato.annotates("ada", "item_001", {"sentiment:positive": "1"})
     house.clock.forward(10)
     await poll(house)
     await house.quiet()
@@ -77,7 +87,7 @@ async def test_systems_say_what_they_want_to_know(ada: Account) -> None:
 
 
 async def test_sources_of_others_are_not_there_and_operators_connect_them_for_anybody(
-    house: House, ada: Account, operator: Account, potato: Potato
+    house: House, ada: Account, operator: Account, potato: FakePotato
 ) -> None:
     theirs = (await operator.key.post("/api/sources", wanted(potato, account_id=ada.id))).body
     assert theirs["account_id"] == ada.id
@@ -88,7 +98,7 @@ async def test_sources_of_others_are_not_there_and_operators_connect_them_for_an
 
 
 async def test_an_account_has_so_many_sources_and_no_more(
-    house: House, ada: Account, potato: Potato, monkeypatch: pytest.MonkeyPatch
+    house: House, ada: Account, potato: FakePotato, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("consumers.sources.registry.MOST_SOURCES", 1)
     await connect(ada, potato)
@@ -97,7 +107,7 @@ async def test_an_account_has_so_many_sources_and_no_more(
     assert "Retry-After" not in refused.headers
 
 
-async def test_settings_change_one_by_one_and_credentials_together(ada: Account, potato: Potato) -> None:
+async def test_settings_change_one_by_one_and_credentials_together(ada: Account, potato: FakePotato) -> None:
     source = await connect(ada, potato, settings={"settle_s": 7})
     path = f"/api/sources/{source['id']}"
     changed = (
@@ -109,18 +119,18 @@ async def test_settings_change_one_by_one_and_credentials_together(ada: Account,
     assert (refused.status, refused.body["field"]) == (400, "settings.sweep_s")
 
 
-async def test_trying_one_out_says_what_is_wrong_without_the_key(ada: Account, potato: Potato) -> None:
+async def test_trying_one_out_says_what_is_wrong_without_the_key(ada: Account, potato: FakePotato) -> None:
     good = await connect(ada, potato, name="Reviews")
-    bad = await connect(ada, potato, credentials={"api_key": "a wrong key"})
+    bad = await connect(ada, potato, credentials={"api_key": "a-wrong-key"})
     found = (await ada.key.post(f"/api/sources/{good['id']}/check")).body
-    assert (found["ok"], found["says"]) == (True, "Hookline Potato Fixture: 1 items, 1 annotators")
+    assert (found["ok"], found["says"]) == (True, "Hookline Potato Fixture: 3 items, 0 annotators")
     answer = await ada.key.post(f"/api/sources/{bad['id']}/check")
     assert (answer.status, answer.body["ok"]) == (200, False)
-    assert "admin key" in answer.body["says"]
-    assert "a wrong key" not in json.dumps(answer.body)
+    assert "refused the API key" in answer.body["says"]
+    assert "a-wrong-key" not in json.dumps(answer.body)
 
 
-async def test_a_paused_one_cannot_be_polled(ada: Account, potato: Potato) -> None:
+async def test_a_paused_one_cannot_be_polled(ada: Account, potato: FakePotato) -> None:
     source = await connect(ada, potato, active=False)
     assert source["next_poll_at"] is None
     assert (await ada.key.post(f"/api/sources/{source['id']}/poll")).code == "source_paused"
@@ -130,7 +140,7 @@ async def test_a_paused_one_cannot_be_polled(ada: Account, potato: Potato) -> No
 
 
 async def test_a_signed_webhook_of_the_tool_is_taken_and_others_are_not(
-    house: House, ada: Account, potato: Potato
+    house: House, ada: Account, potato: FakePotato
 ) -> None:
     source = await connect(ada, potato, credentials={"api_key": KEY, "webhook_secret": PUSH_SECRET})
     good = signed(b'{"event": "webhook.test", "data": {}}', at=int(house.clock.now().timestamp()))
@@ -155,7 +165,7 @@ async def test_a_tool_that_never_speaks_is_not_listened_to(house: House, ada: Ac
 
 
 async def test_without_its_master_key_a_source_is_away_and_nothing_else(
-    database_url: str, ada: Account, potato: Potato, house: House
+    database_url: str, ada: Account, potato: FakePotato, house: House
 ) -> None:
     source = await connect(ada, potato)
     another = "k2:" + "B" * 43 + "="
@@ -172,7 +182,7 @@ async def test_without_its_master_key_a_source_is_away_and_nothing_else(
 
 
 async def test_a_source_is_connected_with_a_form_tried_out_paused_and_disconnected(
-    house: House, ada: Account, browser: Browser, potato: Potato
+    house: House, ada: Account, browser: Browser, potato: FakePotato
 ) -> None:
     assert "Connect an annotation tool" in (await browser.see("/sources")).body
     assert "/sources/new?system=potato" in (await browser.see("/sources/new")).body
@@ -214,7 +224,7 @@ async def test_a_source_is_connected_with_a_form_tried_out_paused_and_disconnect
 
 
 async def test_a_mistake_is_told_at_its_field_and_nothing_typed_is_lost_but_secrets(
-    browser: Browser, potato: Potato
+    browser: Browser, potato: FakePotato
 ) -> None:
     typed = {"system": "potato", "url": potato.url, "name": "Mine", "credentials.api_key": KEY}
     for wrong in ({"settings.timezone": "Middle/Earth"}, {"settings.settle_s": "soon"}, {"url": "http://10.0.0.1"}):
@@ -228,7 +238,7 @@ async def test_a_mistake_is_told_at_its_field_and_nothing_typed_is_lost_but_secr
 
 
 async def test_the_form_of_a_known_one_keeps_its_credentials_unless_others_are_typed(
-    ada: Account, browser: Browser, potato: Potato
+    ada: Account, browser: Browser, potato: FakePotato
 ) -> None:
     source = await connect(ada, potato, settings={"settle_s": 5, "backfill": True})
     path = f"/sources/{source['id']}"
@@ -245,12 +255,12 @@ async def test_the_form_of_a_known_one_keeps_its_credentials_unless_others_are_t
 
 
 async def test_trouble_is_shown_with_what_to_do_about_it(
-    house: House, ada: Account, browser: Browser, potato: Potato
+    house: House, ada: Account, browser: Browser, potato: FakePotato
 ) -> None:
     source = await connect(ada, potato, credentials={"api_key": "wrong"})
     await poll(house)
     shown = (await browser.see(f"/sources/{source['id']}")).body
-    assert "admin key" in shown
+    assert "refused the API key" in shown
     assert "Give it other credentials" in shown
     assert "auth failed" in (await browser.see("/sources")).body
 
@@ -263,7 +273,9 @@ def program(tmp_path: Path) -> Program:
     return Program(tmp_path)
 
 
-async def test_from_connecting_to_polling_on_the_command_line(program: Program, potato: Potato, tmp_path: Path) -> None:
+async def test_from_connecting_to_polling_on_the_command_line(
+    program: Program, potato: FakePotato, tmp_path: Path
+) -> None:
     (tmp_path / "key.txt").write_text(f"{KEY}\n")
     async with program.serving():
         await program.bootstrap()
@@ -276,7 +288,7 @@ async def test_from_connecting_to_polling_on_the_command_line(program: Program, 
         source_id = added.json["id"]
         assert added.json["settings"]["timezone"] == "Europe/Berlin"
         first = await program.run("sources", "poll")
-        potato.choose("ada", "item_1", "positive")
+        potato.annotates("ada", "item_001", {"sentiment:positive": "1"})
         second = await program.run("sources", "poll", source_id)
         third = await program.run("sources", "poll", "--json")
         listed = await program.run("sources", "list")
@@ -290,13 +302,13 @@ async def test_from_connecting_to_polling_on_the_command_line(program: Program, 
     assert rows == [["ok", "potato", "Reviews", "0"], ["ok", "potato", "Reviews", "1"]]
     assert third.json[0]["events"] == 1
     assert source_id in listed.out
-    assert checked.out == "ok  Reviews: Hookline Potato Fixture: 1 items, 1 annotators\nNothing wants mending\n"
+    assert checked.out == "ok  Reviews: Hookline Potato Fixture: 3 items, 1 annotators\nNothing wants mending\n"
     assert "paused" in paused.out
     assert (refused.code, refused.err) == (1, "Error: The source is paused; resume it first\n")
     assert removed.out == f"Disconnected {source_id}\n"
 
 
-async def test_what_wants_mending_is_told_and_ends_with_1(program: Program, potato: Potato) -> None:
+async def test_what_wants_mending_is_told_and_ends_with_1(program: Program, potato: FakePotato) -> None:
     async with program.serving():
         await program.bootstrap()
         await program.run("sources", "add", "potato", potato.url, "--name", "Wrong", "--credential", "api_key=wrong")
@@ -306,12 +318,12 @@ async def test_what_wants_mending_is_told_and_ends_with_1(program: Program, pota
         loose = await program.run("sources", "add", "potato", potato.url, "--credential", "api_key")
     for done in (polled, checked):
         assert (done.code, done.err) == (1, "Error: not in order: Wrong\n")
-        assert "admin key" in done.out
+        assert "refused the API key" in done.out
     assert (odd.code, odd.err.startswith('Error: Unknown system "telepathy"; known are ')) == (1, True)
     assert (loose.code, "Write NAME=VALUE" in loose.err) == (2, True)
 
 
-async def test_where_nobody_polls_the_command_says_so(program: Program, potato: Potato) -> None:
+async def test_where_nobody_polls_the_command_says_so(program: Program, potato: FakePotato) -> None:
     async with program.serving("--roles", "api"):
         await program.bootstrap()
         await program.run("sources", "add", "potato", potato.url, "--credential", f"api_key={KEY}")
