@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from delivery.store.tables import metadata
 from service.client import ApiError, open_api
+from tests.fakes.taskmonk import open_taskmonk
 from tests.security.leaks import disguises, leaks
 from tests.servers.process import free_port
 from tests.servers.rabbitmq import RabbitMQ
@@ -38,6 +39,9 @@ SET = {
     "signing secret": "signing/secret+of=ada",
     "rotated secret": "rotated/secret+of=ada",
     "listening secret": "listening/secret+of=ada",
+    "client secret": "client/secret+of=taskmonk",
+    "another client secret": "another/client/secret+of=it",
+    "webhook secret": "webhook/secret+of=potato",
 }
 
 
@@ -91,12 +95,46 @@ async def live(life: Life, receiver: Receiver) -> None:
         await come_in(life, client)
         await use_keys(life, client)
         await deliver(life, client, receiver)
+        await connect_tools(life, client)
         await go_wrong(life, client)
         await life.ask(client, "GET", "/metrics")
         await life.ask(client, "GET", "/readyz")
     await life.run("doctor")
     await life.run("secrets", "rotate")
     await life.run("keys", "list", "--email", EMAIL)
+
+
+async def connect_tools(life: Life, client: aiohttp.ClientSession) -> None:
+    """Connect annotation tools with credentials that are refused, mistyped and shown to the wrong routes."""
+    key = {"X-API-Key": life.secrets["api key"]}
+    secret, another, push = (
+        life.secrets[name] for name in ("client secret", "another client secret", "webhook secret")
+    )
+    async with open_taskmonk() as monk:
+        wish = {
+            "system": "taskmonk",
+            "url": monk.url,
+            "credentials": {"client_id": "ada", "client_secret": secret},
+            "settings": {"project_id": "42"},
+        }
+        made = await life.ask(client, "POST", "/api/sources", headers=key, json=wish)
+        path = f"/api/sources/{made['id']}"
+        await life.ask(client, "POST", f"{path}/check", headers=key)
+        await life.run("sources", "poll")
+        await life.run("sources", "check")
+        for credentials in ({"client_id": "ada", "client_secret": another}, {"client_secret": another, "key": secret}):
+            await life.ask(client, "PATCH", path, headers=key, json={"credentials": credentials})
+        await life.run("sources", "list", "--json")
+        potato = wish | {
+            "system": "potato",
+            "credentials": {"api_key": another, "webhook_secret": push},
+            "settings": {},
+        }
+        made = await life.ask(client, "POST", "/api/sources", headers=key, json=potato)
+        forged = {"webhook-id": push, "webhook-timestamp": "1", "webhook-signature": f"v1,{push}"}
+        await life.ask(client, "POST", made["inbound_path"], headers=forged, data=b"{}")
+        wrong = ("--credential", f"client_secret={secret}", "--setting", "project_id=42")
+        await life.run("sources", "add", "taskmonk", monk.url, *wrong)
 
 
 async def come_in(life: Life, client: aiohttp.ClientSession) -> None:
