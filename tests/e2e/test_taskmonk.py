@@ -283,6 +283,30 @@ async def test_numbers_that_are_missing_are_no_noughts(world: World, monk: TaskM
     )
 
 
+async def test_a_batch_that_nobody_understands_holds_up_no_other(world: World, monk: TaskMonk) -> None:
+    source = await connected(world, monk)
+    odd = monk.batch("batch-1", 2, 2)
+    odd.members["total"] = None
+    monk.batch("batch-2", 2, 2)
+    await poll(world)
+    assert await said(world) == [("batch.completed", "batch-2")]
+    assert (await world.source(source)).state == "failing"
+    odd.members.clear()
+    await poll(world, 2)
+    assert await said(world) == [("batch.completed", "batch-1"), ("batch.completed", "batch-2")]
+
+
+async def test_what_ends_while_first_contact_is_broken_off_is_news(world: World, monk: TaskMonk) -> None:
+    running, away = monk.batch("batch-1", 2, 1), monk.batch("batch-2", 2, 1)
+    away.fails = True
+    source = await connected(world, monk)
+    assert (await world.source(source)).state == "failing"
+    running.finish()
+    away.fails = False
+    await poll(world, 2)
+    assert await said(world) == [("batch.completed", "batch-1")]
+
+
 async def test_another_process_goes_on_where_the_first_one_ended(world: World, monk: TaskMonk) -> None:
     await connected(world, monk)
     batch = monk.batch("batch-1", 2)

@@ -15,11 +15,12 @@ CLIENT = {"client_id": "cid", "client_secret": "the-secret"}
 
 @dataclass
 class Work:
-    """A batch or a job: how far it is. ``gone`` answers 404."""
+    """A batch or a job: how far it is. One that is ``gone`` is answered by 404, one that ``fails`` by 500."""
 
     total: int = 0
     completed: int = 0
     gone: bool = False
+    fails: bool = False
     members: dict[str, Any] = field(default_factory=dict)
 
     def finish(self) -> None:
@@ -128,6 +129,8 @@ class TaskMonk:
         batch = self.batches.get(request.match_info["batch"])
         if batch is None or batch.gone:
             return web.json_response({"error": "not found"}, status=404)
+        if batch.fails:
+            return web.Response(status=500)
         waiting = {"new_count": batch.total - batch.completed, "in_progress": 0}
         return web.json_response(waiting | {"completed": batch.completed, "total": batch.total} | batch.members)
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from consumers.sources.potato import PotatoCredentials, PotatoSettings
-from consumers.sources.potato_answers import Action, Decision, History
-from consumers.sources.potato_events import Scribe, Work
-from consumers.sources.potato_history import Acquaintance, Touch, learned, noted, recalled, settled, without
-from consumers.sources.potato_reviews import review
-from consumers.sources.potato_state import Entry, annotations, entries
+from consumers.sources.potato.answers import Action, Decision, History
+from consumers.sources.potato.connector import PotatoCredentials, PotatoSettings
+from consumers.sources.potato.events import Scribe, Work
+from consumers.sources.potato.history import Acquaintance, Touch, learned, noted, recalled, settled, without
+from consumers.sources.potato.reviews import review
+from consumers.sources.potato.state import Entry, annotations, entries
 from delivery.domain.envelope import compose, submit
 from delivery.domain.model import AccountId
 from delivery.domain.sources import SourceId

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consumers.sources.connector import Push, Unauthorised
-from consumers.sources.potato_hooks import heard
+from consumers.sources.potato.hooks import heard
 from delivery.domain.errors import InvalidInput
 
 SECRET = "s3cret-raw-not-whsec"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.sources.names import sha256
-from consumers.sources.tagtog_ann import Ann, annotations_of, confidence_of, since, text_of
+from consumers.sources.tagtog.ann import Ann, annotations_of, confidence_of, since, text_of
 from tests.fakes.tagtog import LEGEND, ann, by_hand, meta, predicted
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)

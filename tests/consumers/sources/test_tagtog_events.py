@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from consumers.sources.tagtog_ann import Ann
-from consumers.sources.tagtog_events import Change, Look
+from consumers.sources.tagtog.ann import Ann
+from consumers.sources.tagtog.events import Change, Look
 from delivery.domain.sources import Wake
 from tests.fakes.tagtog import ann, by_hand, meta, predicted
 from tests.support.clock import NOON

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from consumers.sources.connector import Heard, Push
-from consumers.sources.tagtog_push import read_push
+from consumers.sources.tagtog.push import read_push
 from delivery.domain.errors import InvalidInput
 
 HEADERS = {"x-tagtog-onpushsave-source": "GUI", "x-tagtog-onpushsave-status": "updated"}

@@ -6,12 +6,12 @@ from typing import Any
 
 from consumers.sources.connector import Desk, Draft, MarkName, Step
 from consumers.sources.names import key, sha12
-from consumers.sources.potato_answers import Adjudication, Decision
-from consumers.sources.potato_events import Scribe
-from consumers.sources.potato_lookups import Lookups
-from consumers.sources.potato_remote import Potato
-from consumers.sources.potato_reviews import Votes
-from consumers.sources.potato_state import Types, annotations, entries
+from consumers.sources.potato.answers import Adjudication, Decision
+from consumers.sources.potato.events import Scribe
+from consumers.sources.potato.lookups import Lookups
+from consumers.sources.potato.remote import Potato
+from consumers.sources.potato.reviews import Votes
+from consumers.sources.potato.state import Types, annotations, entries
 
 _READ: MarkName = ("decisions", "")
 

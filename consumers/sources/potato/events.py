@@ -7,10 +7,10 @@ from typing import Any
 
 from consumers.sources.connector import Draft
 from consumers.sources.names import job_id, key, sha12
-from consumers.sources.potato_answers import Decision
-from consumers.sources.potato_history import Touch
-from consumers.sources.potato_reviews import Votes, review
-from consumers.sources.potato_state import Types, annotations, entries
+from consumers.sources.potato.answers import Decision
+from consumers.sources.potato.history import Touch
+from consumers.sources.potato.reviews import Votes, review
+from consumers.sources.potato.state import Types, annotations, entries
 from delivery.domain.sources import SourceId
 
 

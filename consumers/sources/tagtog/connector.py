@@ -15,10 +15,10 @@ from consumers.sources.connector import Desk, Heard, MarkName, Push, Step
 from consumers.sources.names import key
 from consumers.sources.remote import MalformedError
 from consumers.sources.system import Credentials, Interval, Place, Settings, System
-from consumers.sources.tagtog_ann import Ann, Document
-from consumers.sources.tagtog_api import GoneError, TagtogApi
-from consumers.sources.tagtog_events import Change, Look, Subject, annotation, job_of, review
-from consumers.sources.tagtog_push import MASTER, Login, authenticate, read_push
+from consumers.sources.tagtog.ann import Ann, Document
+from consumers.sources.tagtog.api import GoneError, TagtogApi
+from consumers.sources.tagtog.events import Change, Look, Subject, annotation, job_of, review
+from consumers.sources.tagtog.push import MASTER, Login, authenticate, read_push
 
 #: A search looks back at least so far: tagtog's index comes after its documents.
 _LEAST_OVERLAP = timedelta(minutes=5)

@@ -6,8 +6,8 @@ from typing import Any
 
 from consumers.sources.corrections import corrections
 from consumers.sources.names import canonical
-from consumers.sources.potato_answers import Decision
-from consumers.sources.potato_state import Entry, Types, number, spans_of
+from consumers.sources.potato.answers import Decision
+from consumers.sources.potato.state import Entry, Types, number, spans_of
 
 #: Annotations by user.
 Votes = Mapping[str, Mapping[str, Any]]

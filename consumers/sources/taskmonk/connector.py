@@ -5,18 +5,19 @@ then another round, a batch of its own. Jobs cannot be listed: a batch may name 
 the settings. What is there at first contact has ended before, and is nothing new.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from consumers.sources import taskmonk_events as events
 from consumers.sources.connector import Desk, Heard, Push, Step
+from consumers.sources.remote import MalformedError
 from consumers.sources.system import Credentials, Interval, Place, Settings, System
-from consumers.sources.taskmonk_api import Gone, Progress, TaskMonkApi
-from consumers.sources.taskmonk_events import Job, Reason, Round, Subject
+from consumers.sources.taskmonk import events
+from consumers.sources.taskmonk.api import Gone, Progress, TaskMonkApi
+from consumers.sources.taskmonk.events import Job, Reason, Round, Subject
 from delivery.domain.errors import InvalidInput
 
 #: Polls in a row in which a batch or a job has to be gone before it is given up.
@@ -109,27 +110,45 @@ class TaskMonk:
         raise InvalidInput("invalid_payload", "TaskMonk sends nothing; its sources are polled")
 
     async def poll(self, desk: Desk) -> AsyncGenerator[Step, None]:
-        """A step for each batch and each job that is not over."""
-        first = await desk.mark("begun") is None
-        silent = first and not self._settings.backfill
-        known = {batch: _Seen(**mark) for batch, mark in (await desk.marks("batch")).items()}
-        unfinished = [batch for batch, seen in known.items() if seen.ended is None]
+        """A step for each batch and each job that is not over. One that nobody understands holds up no other.
+
+        What was there at first contact is no news, but what was seen then and has ended since is.
+        """
+        silent = await desk.mark("begun") is None and not self._settings.backfill
         everything = await self._is_time_for_everything(desk)
         jobs = {told.job: Job(**told.model_dump()) for told in self._settings.jobs}
-        for batch in dict.fromkeys([*await self._api.batches(), *unfinished]):
-            if batch in known and batch not in unfinished and not everything:
+        troubles: list[MalformedError] = []
+        known = _seen(await desk.marks("batch"))
+        for batch in await self._worth_a_look(known, everything=everything):
+            try:
+                found = await self._api.batch(batch)
+            except MalformedError as error:
+                troubles.append(error)
                 continue
-            found = await self._api.batch(batch)
             if isinstance(found, Progress) and found.job_id is not None:
                 jobs.setdefault(found.job_id, Job(found.job_id, batch))
-            yield _told(self._of_batch(desk.now(), batch, known.get(batch, _Seen()), found), silent=silent)
-        seen_jobs = {job: _Seen(**mark) for job, mark in (await desk.marks("job")).items()}
-        for name, job in jobs.items():
-            seen = seen_jobs.get(name, _Seen())
-            if seen.ended is None:
-                yield _told(self._of_job(desk.now(), job, seen, await self._api.job(name)), silent=silent)
+            step = self._of_batch(desk.now(), batch, known.get(batch, _Seen()), found)
+            yield _told(step, silent=silent and batch not in known)
+        known = _seen(await desk.marks("job"))
+        for name in [name for name in jobs if known.get(name, _Seen()).ended is None]:
+            try:
+                found = await self._api.job(name)
+            except MalformedError as error:
+                troubles.append(error)
+                continue
+            step = self._of_job(desk.now(), jobs[name], known.get(name, _Seen()), found)
+            yield _told(step, silent=silent and name not in known)
         if everything:
             yield Step(marks={("begun", ""): desk.now().isoformat()})
+        if troubles:
+            raise troubles[0]
+
+    async def _worth_a_look(self, known: Mapping[str, _Seen], *, everything: bool) -> Sequence[str]:
+        """The batches that have not ended, listed or not, and now and then those that have."""
+        listed = await self._api.batches()
+        unfinished = [batch for batch, seen in known.items() if seen.ended is None]
+        wanted = [batch for batch in listed if everything or batch not in known or batch in unfinished]
+        return list(dict.fromkeys([*wanted, *unfinished]))
 
     async def _is_time_for_everything(self, desk: Desk) -> bool:
         """Whether to look at batches that have ended, too: they may have grown, but seldom do."""
@@ -179,6 +198,10 @@ class TaskMonk:
         batch = job.batch or job.job
         draft = events.failed(self._subject, now, Round(batch, seen.completed, seen.total), reason)
         return Step([draft], end | {("batch", batch): seen.over().as_mark()})
+
+
+def _seen(marks: Mapping[str, Any]) -> Mapping[str, _Seen]:
+    return {name: _Seen(**mark) for name, mark in marks.items()}
 
 
 def _round(batch: str, seen: _Seen) -> Round:

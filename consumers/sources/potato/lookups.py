@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from consumers.sources.connector import Desk
-from consumers.sources.potato_answers import States
-from consumers.sources.potato_remote import Potato
-from consumers.sources.potato_state import Types
+from consumers.sources.potato.answers import States
+from consumers.sources.potato.remote import Potato
+from consumers.sources.potato.state import Types
 from consumers.sources.remote import MalformedError
 
 

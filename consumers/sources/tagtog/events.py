@@ -9,8 +9,8 @@ from typing import Any, Literal
 from consumers.sources.connector import Draft
 from consumers.sources.corrections import corrections
 from consumers.sources.names import job_id, key, sha256
-from consumers.sources.tagtog_ann import Ann, Document, Entry, annotations_of, confidence_of, since
-from consumers.sources.tagtog_push import MASTER
+from consumers.sources.tagtog.ann import Ann, Document, Entry, annotations_of, confidence_of, since
+from consumers.sources.tagtog.push import MASTER
 from delivery.domain.sources import SourceId, Wake
 
 Kind = Literal["annotation", "review"]

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator
 
 from consumers.sources.connector import Desk, Heard, Push, Step
-from consumers.sources.potato_events import Scribe
-from consumers.sources.potato_hooks import heard
-from consumers.sources.potato_remote import Potato
-from consumers.sources.potato_round import Pace, Round
+from consumers.sources.potato.events import Scribe
+from consumers.sources.potato.hooks import heard
+from consumers.sources.potato.remote import Potato
+from consumers.sources.potato.round import Pace, Round
 from consumers.sources.system import Credentials, Interval, Place, Settings, System
 
 

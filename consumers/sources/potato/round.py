@@ -11,9 +11,9 @@ from typing import Any
 
 from consumers.sources.connector import Desk, Draft, MarkName, Step
 from consumers.sources.names import key, sha12
-from consumers.sources.potato_decisions import Decisions, is_over
-from consumers.sources.potato_events import Scribe, Work
-from consumers.sources.potato_history import (
+from consumers.sources.potato.decisions import Decisions, is_over
+from consumers.sources.potato.events import Scribe, Work
+from consumers.sources.potato.history import (
     Acquaintance,
     Touch,
     learned,
@@ -24,9 +24,9 @@ from consumers.sources.potato_history import (
     touched,
     without,
 )
-from consumers.sources.potato_lookups import Lookups
-from consumers.sources.potato_remote import Potato
-from consumers.sources.potato_state import present
+from consumers.sources.potato.lookups import Lookups
+from consumers.sources.potato.remote import Potato
+from consumers.sources.potato.state import present
 
 Steps = AsyncGenerator[Step, None]
 

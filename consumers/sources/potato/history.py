@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from consumers.sources.potato_answers import Action, History
+from consumers.sources.potato.answers import Action, History
 
 #: How many actions' ids are remembered of a user: more than a history ever shows.
 _REMEMBERED = 200

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import aiohttp
 from pydantic import TypeAdapter
 
-from consumers.sources.potato_answers import (
+from consumers.sources.potato.answers import (
     Adjudication,
     Annotators,
     Decided,

@@ -9,8 +9,8 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 
 from consumers.sources.remote import Answer, MalformedError, Remote, expected
 from consumers.sources.system import Place
-from consumers.sources.tagtog_ann import Ann, Document, names_of, text_of
-from consumers.sources.tagtog_push import MASTER, Login
+from consumers.sources.tagtog.ann import Ann, Document, names_of, text_of
+from consumers.sources.tagtog.push import MASTER, Login
 
 _DOCUMENTS = ("-api", "documents", "v1")
 _LEGEND = ("-api", "settings", "v1", "annotationsLegend")

@@ -1,0 +1,1 @@
+"""Potato: annotators' states compared, adjudicators' decisions read; its own webhooks are hints."""

@@ -1,0 +1,1 @@
+"""tagtog: versions of documents compared, found by search and by its webhooks."""

@@ -1,0 +1,1 @@
+"""TaskMonk: batches and jobs, polled."""
