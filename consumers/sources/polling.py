@@ -36,6 +36,9 @@ _ABREAST = 8
 _LONGEST_S = 600.0
 _LEASE = timedelta(seconds=60)
 
+#: How long letting go of sources may take at the end, in seconds. If it takes longer, their leases run out.
+_FAREWELL_S = 1.0
+
 #: The wait after a failure doubles up to this, in seconds.
 _LONGEST_WAIT_S = 600.0
 
@@ -71,7 +74,8 @@ class Polling:
             self._open = False
             if self._polls:
                 await asyncio.wait(self._polls, timeout=float(grace_s))
-            await self._abandon(dict(self._polls))
+            if self._polls:
+                await self._abandon(dict(self._polls))
 
     async def _abandon(self, polls: Mapping[asyncio.Task[None], str]) -> None:
         """Break polls off, and let others have their sources at once."""
@@ -79,7 +83,7 @@ class Polling:
             poll.cancel()
         await asyncio.gather(*polls, return_exceptions=True)
         try:
-            async with self._store.writing() as tx:
+            async with asyncio.timeout(_FAREWELL_S), self._store.writing() as tx:
                 await rows.release(tx, set(polls.values()))
         except Exception as error:
             if not is_database_fault(error):

@@ -16,6 +16,8 @@ _TELLING = ("digest", "signature", "token", "secret", "password", "csrf", "hmac"
 _AMONG_OURSELVES = {
     "other != secret",  # one endpoint's own secrets
     "before.secrets != after.secrets",  # sealed, and both out of the store
+    "said.get(key(decision.instance_id)) != digest",  # of what was decided, then and now
+    "sha256(self.before.canonical()) != self.digest",  # of a document, then and now
 }
 
 
