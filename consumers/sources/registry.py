@@ -158,7 +158,7 @@ class Sources:
             Conflict: it is paused.
         """
         async with self._store.writing() as tx:
-            source = await _found(tx, reach, source_id)
+            source = await _found(tx, reach, source_id, for_update=True)
             if not source.active:
                 raise Conflict("source_paused", "The source is paused; resume it first")
             due = replace(source, due_at=self._around.clock.now())
@@ -210,9 +210,9 @@ class Sources:
 
     async def _update(self, reach: Reach, source_id: str, by: By, change: Callable[[Source], Source]) -> Source:
         async with self._store.writing() as tx:
-            source = await _found(tx, reach, source_id)
+            source = await _found(tx, reach, source_id, for_update=True)
             now = self._around.clock.now()
-            changed = replace(_afresh(change(source), now), version=source.version + 1, updated_at=now)
+            changed = replace(_afresh(change(source), now), updated_at=now)
             await rows.save(tx, changed)
             if changed.deleted_at is not None or _is_elsewhere(source, changed):
                 await rows.forget(tx, source.id)
@@ -221,9 +221,10 @@ class Sources:
 
     async def _give_another_chance(self, reach: Reach, source_id: str) -> Source:
         async with self._store.writing() as tx:
-            source = _afresh(await _found(tx, reach, source_id), self._around.clock.now())
-            await rows.save(tx, source)
-        return source
+            source = await _found(tx, reach, source_id, for_update=True)
+            renewed = _afresh(source, self._around.clock.now())
+            await rows.save(tx, renewed)
+        return renewed
 
     def _opened(self, source: Source) -> dict[str, Any]:
         try:
@@ -237,8 +238,8 @@ class Sources:
         return self._ring.seal(json.dumps(checked), owner=source_id, entropy=self._around.entropy)
 
 
-async def _found(tx: Transaction, reach: Reach, source_id: str) -> Source:
-    source = await rows.find(tx, reach, source_id, for_update=True)
+async def _found(tx: Transaction, reach: Reach, source_id: str, *, for_update: bool = False) -> Source:
+    source = await rows.find(tx, reach, source_id, for_update=for_update)
     if source is None:
         raise NotFound("source")
     return source

@@ -14,7 +14,7 @@ from multidict import CIMultiDictProxy
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
-from delivery.destinations.journey import StaleConnectionError
+from delivery.destinations.journey import request
 from delivery.destinations.session import BlockedAddressError
 from delivery.domain.errors import Unprocessable
 
@@ -103,7 +103,7 @@ class Remote:
         *path: str,
         params: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
-        **send: Any,
+        **how: Any,
     ) -> Answer:
         """Make one request, sending ``json=…`` or ``data=…``, and take in its answer: any below 500, but 429.
 
@@ -115,10 +115,11 @@ class Remote:
         route = "/".join(quote(segment, safe="") for segment in path)
         url = URL(f"{self._base}/{route}", encoded=True)
         what = f"{method} {url.path}"
-        send["headers"] = self._headers | dict(headers or {})
+        how["headers"] = self._headers | dict(headers or {})
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                status, answered, body = await self._asked(what, method, url.with_query(params), send)
+                async with await request(self._session, method, url.with_query(params), **how) as response:
+                    body = await _received(response, what)
         except (BlockedAddressError, Unprocessable) as error:
             raise MisconfiguredError(f"{self._base} may not be called: {error}") from error
         except TimeoutError as error:  # asyncio's, or the socket's
@@ -127,17 +128,7 @@ class Remote:
             if isinstance(error.__cause__, BlockedAddressError):
                 raise MisconfiguredError(f"{self._base} may not be called: {error.__cause__}") from error
             raise UnreachableError(f"{what} got no answer: {_said(error)}") from error
-        return _reachable(Answer(what, not params, status, answered, body))
-
-    async def _asked(
-        self, what: str, method: str, url: URL, send: Mapping[str, Any]
-    ) -> tuple[int, CIMultiDictProxy[str], bytes]:
-        while True:
-            try:
-                async with self._session.request(method, url, allow_redirects=False, **send) as response:
-                    return response.status, response.headers, await _received(response, what)
-            except StaleConnectionError:  # nothing was sent; each turn uses up one kept connection
-                continue
+        return _reachable(Answer(what, not params, response.status, response.headers, body))
 
 
 def _said(error: Exception) -> str:

@@ -2,10 +2,11 @@
 
 import asyncio
 import select
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter
+from typing import Any
 
 import aiohttp
 from aiohttp.client import ClientRequest
@@ -191,12 +192,10 @@ def _listen(conn: Connection) -> None:
         transport.set_protocol(_Ear(protocol))
 
 
-async def post(
-    session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str], body: bytes, limit: aiohttp.ClientTimeout
-) -> aiohttp.ClientResponse:
-    """Send one POST and return when the headers of its answer are in. The body of the answer is not read yet."""
+async def request(session: aiohttp.ClientSession, method: str, url: URL, **how: Any) -> aiohttp.ClientResponse:
+    """Send one request, following no redirect; return when the headers of its answer are in, and not yet its body."""
     while True:
         try:
-            return await session.post(url, data=body, headers=headers, allow_redirects=False, timeout=limit)
+            return await session.request(method, url, allow_redirects=False, **how)
         except StaleConnectionError:  # nothing was sent; each turn uses up one kept connection
             continue

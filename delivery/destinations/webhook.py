@@ -13,7 +13,7 @@ from yarl import URL
 
 from delivery import VERSION
 from delivery.destinations.failures import classify, judge_status
-from delivery.destinations.journey import Journey, post, travelling
+from delivery.destinations.journey import Journey, request, travelling
 from delivery.domain.guard import EgressPolicy, parse_target
 from delivery.domain.model import Answer, Outcome
 from delivery.domain.signing import seed_signature, standard_signature
@@ -124,7 +124,7 @@ class WebhookDestination:
     async def _exchange(self, route: _Route, headers: dict[str, str], body: bytes, journey: Journey) -> Answer:
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await post(self._session, route.url, headers, body, self._limit)
+            response = await request(self._session, "POST", route.url, headers=headers, data=body, timeout=self._limit)
             journey.arrive()
             text, truncated = await self._read(response.content)
             return Answer(response.status, _legible(response.raw_headers), text[:MOST_BODY], truncated=truncated)

@@ -23,7 +23,7 @@ class Source:
     """One project of an annotation tool, connected.
 
     ``credentials`` are sealed JSON, ``settings`` are what its system knows. ``due_at`` is when to poll next; None:
-    not before something changes. ``version`` grows with what people change. ``failures`` are those in a row;
+    not before something changes. ``failures`` are those in a row;
     ``events`` is how many it published, ``refused`` how many could not be, by error code.
     """
 
@@ -40,7 +40,6 @@ class Source:
     state: SourceState = "new"
     trouble: str | None = None
     failures: int = 0
-    version: int = 1
     polled_at: datetime | None = None
     due_at: datetime | None = None
     last_event_at: datetime | None = None

@@ -359,7 +359,6 @@ sources = Table(
     Column("state", String(16), nullable=False, comment="how the last poll went"),
     Column("trouble", Text, comment="why it did not go well"),
     Column("failures", Integer, nullable=False, comment="in a row"),
-    Column("version", Integer, nullable=False, comment="grows with what people change"),
     Column("polled_at", Moment, comment="when the last poll ended, well or not"),
     Column("due_at", Moment, comment="when to poll next; NULL: not before something changes"),
     Column("last_event_at", Moment),

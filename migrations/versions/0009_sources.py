@@ -26,7 +26,6 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False, comment="how the last poll went"),
         sa.Column("trouble", sa.Text(), nullable=True, comment="why it did not go well"),
         sa.Column("failures", sa.Integer(), nullable=False, comment="in a row"),
-        sa.Column("version", sa.Integer(), nullable=False, comment="grows with what people change"),
         sa.Column(
             "polled_at", sa.DateTime(timezone=True), nullable=True, comment="when the last poll ended, well or not"
         ),

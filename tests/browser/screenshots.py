@@ -25,6 +25,7 @@ from service.schema import migrate
 from service.settings import Settings
 from tests.browser.chromium import DESK, PHONE, at_a_page, browsing
 from tests.browser.test_pages import PAGES
+from tests.fakes.potato import KEY, FakePotato, potato_at_work
 from tests.service.house import PASSWORD, Account, House, open_house
 
 _MINUTES = 60
@@ -85,8 +86,21 @@ async def lived_in(folder: str) -> AsyncIterator[tuple[House, Account]]:
             await account.key.register(f"{site.name}/{name}", description=name)
         await hour.pass_by(account)
         await account.key.post("/api/replays", {"filter": {"status": "failed"}})
-        yield house, account
+        async with potato_at_work() as potato:
+            await annotated(house, account, potato)
+            yield house, account
         await runner.cleanup()
+
+
+async def annotated(house: House, account: Account, potato: FakePotato) -> None:
+    """Connect an annotation tool, and let somebody be at work there."""
+    wanted = {"system": "potato", "url": potato.url, "name": "Product reviews", "credentials": {"api_key": KEY}}
+    assert (await account.key.post("/api/sources", wanted)).status == 201
+    for label in ("positive", "negative", "neutral"):
+        await house.later(60)
+        await house.runtime.polling.run()
+        await house.runtime.polling.quiet()
+        potato.annotates("ada", "item_001", {f"sentiment:{label}": "1"})
 
 
 async def interesting(account: Account) -> Iterator[str]:
@@ -95,7 +109,14 @@ async def interesting(account: Account) -> Iterator[str]:
     events = (await account.key.get("/api/events")).body["items"]
     replays = (await account.key.get("/api/replays")).body["items"]
     [waiting, *_] = await account.key.deliveries(status="pending")
-    single = {"webhooks": webhooks[0], "deliveries": waiting, "events": events[0], "replays": replays[0]}
+    sources = (await account.key.get("/api/sources")).body["items"]
+    single = {
+        "webhooks": webhooks[0],
+        "deliveries": waiting,
+        "events": events[0],
+        "replays": replays[0],
+        "sources": sources[0],
+    }
     return iter([*PAGES, "/api/docs", *(f"/{kind}/{one['id']}" for kind, one in single.items())])
 
 

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from delivery.destinations.journey import post
+from delivery.destinations.journey import request
 from delivery.destinations.session import open_session, tls_context
 from delivery.domain.guard import EgressPolicy, refusal
 from delivery.domain.model import Outcome
@@ -79,7 +79,9 @@ async def test_the_socket_refuses_by_itself(case: Case[str]) -> None:
     leash = Leash()
     async with canaries() as canary, open_session(PUBLIC, make_socket=leash, ssl_context=TLS) as session:
         with pytest.raises((aiohttp.ClientError, OSError, UnicodeError, ValueError)):
-            await post(session, URL(f"http://{as_host_or_spelling(case)}:{canary.port}/"), {}, b"", LIMIT)
+            await request(
+                session, "POST", URL(f"http://{as_host_or_spelling(case)}:{canary.port}/"), data=b"", timeout=LIMIT
+            )
     assert (leash.dialled, canary.accepts) == ([], 0)
 
 

@@ -72,5 +72,5 @@ class Scribe:
         try:
             read = datetime.fromisoformat(text)
             return (read if read.tzinfo else read.replace(tzinfo=self.zone)).astimezone(UTC)
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError):  # its own text is in the event anyway
             return None

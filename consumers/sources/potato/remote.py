@@ -175,7 +175,7 @@ def _in_archive(answer: Answer, end: str) -> bytes | None:
                     raise MalformedError(f"{answer.what} holds more than {_MOST_UNPACKED:,} bytes, unpacked")
                 if member.isfile() and member.name.endswith(end):
                     return _content(archive, member, answer.what)
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:  # half of one, or something else
         raise MalformedError(f"{answer.what} answered what is no archive") from error
     return None
 

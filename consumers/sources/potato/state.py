@@ -99,7 +99,7 @@ def number(value: Any) -> Any:
     """
     try:
         read = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):  # a word: it stands for itself
         return value
     if not math.isfinite(read):
         return value
