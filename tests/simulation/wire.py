@@ -74,8 +74,9 @@ class Wire:
         self._door = door
         self._on_call = on_call
 
-    async def post(
+    async def request(
         self,
+        method: str,
         url: URL,
         *,
         data: bytes,
@@ -84,7 +85,7 @@ class Wire:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
     ) -> "Response":
         """Make a request, as aiohttp would."""
-        assert not allow_redirects
+        assert (method, allow_redirects) == ("POST", False)
         loop = asyncio.get_running_loop()
         call = Call(self._life, asyncio.current_task(), str(url), dict(headers), data, loop.time(), self._clock.now())
         self._on_call(call)
