@@ -228,4 +228,5 @@ def _tell(entry: Entry) -> None:
             status=_after(parcel, entry.verdict)[0],
             attempts=parcel.attempts_made + len(entry.attempts),
             after_s=(entry.finished_at - parcel.created_at).total_seconds(),
+            traceparent=parcel.traceparent,
         )

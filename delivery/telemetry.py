@@ -26,7 +26,12 @@ DELAY = Histogram(
     "From acceptance to a 2xx, for deliveries that succeeded",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 60, 600, 3600, 43200),
 )
-BACKLOG = Gauge("hookline_backlog_deliveries", "Deliveries that wait or are being sent", multiprocess_mode="mostrecent")
+BACKLOG = Gauge(
+    "hookline_backlog_deliveries",
+    "Deliveries being sent, due, and waiting for their time; 10,000 are counted at the most",
+    ["state"],
+    multiprocess_mode="mostrecent",
+)
 OLDEST = Gauge("hookline_oldest_due_seconds", "How long the oldest due delivery waits", multiprocess_mode="mostrecent")
 IN_HAND = Gauge("hookline_deliveries_in_hand", "Deliveries leased to this process", multiprocess_mode="livesum")
 CONSUMING = Gauge("hookline_consumer_up", "1 while the consumer is at work", ["family"], multiprocess_mode="livemin")

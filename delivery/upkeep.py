@@ -13,8 +13,9 @@ from delivery.domain.sources import SourceState
 from delivery.ledger import Ledger
 from delivery.notices import post, webhook_disabled
 from delivery.ports import Surroundings
-from delivery.store import audit, deliveries, endpoints, events, gates, replays, sources
+from delivery.store import audit, backlog, deliveries, endpoints, events, gates, replays, sources
 from delivery.store.engine import Store, Transaction
+from delivery.store.reach import EVERYONE
 from delivery.telemetry import BACKLOG, OLDEST, SOURCES, tell, warn
 
 #: Rows per transaction of housekeeping: small enough to hold no lock for long.
@@ -173,9 +174,10 @@ class Housekeeping:
     async def measure(self) -> None:
         """Set the gauges that only the store knows."""
         async with self._store.reading() as tx:
-            count, oldest_s = await deliveries.backlog(tx, self._around.clock.now())
+            waiting = await backlog.look(tx, EVERYONE, self._around.clock.now())
             connected = await sources.by_state(tx)
         for state in get_args(SourceState):
             SOURCES.labels(state).set(connected[state])
-        BACKLOG.set(count)
-        OLDEST.set(oldest_s)
+        for stage, count in waiting.by_state.items():
+            BACKLOG.labels(stage).set(count)
+        OLDEST.set(waiting.oldest_due_s)

@@ -11,6 +11,7 @@ from service.api import (
     bus,
     dead_letters,
     deliveries,
+    erasures,
     event_types,
     events,
     follow,
@@ -109,6 +110,9 @@ API = (
           gives=replays.ReplayInFull),
     Route("DELETE", "/api/replays/{id}", replays.stop, "manage", "Stop a replay", gives=replays.Replay,
           refuses=(409,)),
+
+    Route("POST", "/api/erasures", erasures.erase, "manage", "Erase what is kept of a job or a person, or count it",
+          erasures.NewErasure, erasures.Erasure, refuses=(404,)),
 
     Route("GET", "/api/stats", stats.report, "manage", "Rates, success, latency and backlog",
           stats.StatsQuery, stats.Stats, refuses=(404, 422)),

@@ -15,6 +15,7 @@ from service.commands.dead_letters import dead_letters
 from service.commands.deliveries import deliveries, retry
 from service.commands.demo import demo
 from service.commands.doctor import doctor
+from service.commands.erase import erase
 from service.commands.examples import examples
 from service.commands.listen import listen
 from service.commands.migrate import migrate
@@ -61,6 +62,7 @@ for command in (
     deliveries,
     retry,
     replay,
+    erase,
     dead_letters,
     sources,
     secrets,

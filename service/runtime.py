@@ -21,6 +21,7 @@ from delivery.destinations.webhook import WebhookDestination
 from delivery.domain.guard import EgressPolicy
 from delivery.domain.model import Parcel
 from delivery.domain.sealing import KeyRing
+from delivery.erasure import Eraser
 from delivery.gather import Gatherer
 from delivery.intake import Intake, Offer, Reply
 from delivery.ledger import Entry, Ledger
@@ -63,6 +64,7 @@ class Runtime:
     sweep: Sweep
     housekeeping: Housekeeping
     replays: Replays
+    eraser: Eraser
     statistics: Statistics
     sources: Sources
     polling: Polling
@@ -185,6 +187,7 @@ async def _wire(stack: AsyncExitStack, settings: Settings, roles: Collection[Rol
             disable_after=timedelta(hours=settings.disable_after_hours),
         ),
         replays=Replays(store, around),
+        eraser=Eraser(store, around, longest_s=settings.longest_delivery_s),
         statistics=Statistics(store, around, retention=timedelta(days=settings.retention_days)),
         sources=sources,
         polling=Polling(store, intake, sources, around),

@@ -28,6 +28,7 @@ What = Literal[
     "delivery.cancelled",
     "replay.started",
     "replay.stopped",
+    "events.erased",
     "source.connected",
     "source.changed",
     "source.paused",

@@ -15,7 +15,6 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    func,
     insert,
     null,
     or_,
@@ -301,13 +300,6 @@ def _cancelled(reason: Any, now: datetime) -> dict[str, Any]:
         "asked": None,
         "finished_at": now,
     }
-
-
-async def backlog(tx: Transaction, now: datetime) -> tuple[int, float]:
-    """How many deliveries wait or are being sent, and for how many seconds the oldest of them has been due."""
-    query = select(func.count(), func.min(deliveries.c.wake_at)).where(deliveries.c.wake_at.is_not(None))
-    count, oldest = (await tx.execute(query)).one()
-    return count, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
 
 
 async def prune(tx: Transaction, *, before: datetime, limit: int) -> int:

@@ -187,6 +187,18 @@ EXAMPLES: Mapping[str, Example] = {
     ),
     "GET /api/listen": Example(HEARD, given={"events": "review.submitted"}),
     "DELETE /api/webhooks/{id}": Example(given={"id": WEBHOOK["id"]}),
+    "POST /api/erasures": Example(
+        {
+            "id": None,
+            "events": 1,
+            "deliveries": 1,
+            "attempts": 1,
+            "dead_letters": 0,
+            "in_progress": 0,
+            "next": None,
+        },
+        body={"job_id": ANNOTATION["data"]["job_id"], "dry_run": True},
+    ),
     "GET /api/audit": Example(_listing(CHANGE), given={"what": "webhook.changed"}),
     "GET /api/systems": Example(
         _listing(

@@ -282,17 +282,6 @@ async def test_an_endpoint_is_failing_since_its_first_failure_until_it_is_well(s
     assert await note(recovered=True, failures=0, since=None) == (None, 0)
 
 
-async def test_the_backlog_counts_what_waits_and_how_long_the_oldest_has_been_due(store: Store) -> None:
-    async with store.reading() as tx:
-        assert await deliveries.backlog(tx, NOON) == (0, 0.0)
-    endpoint = await endpoint_in(store)
-    await deliveries_in(store, endpoint, 3, created_at=NOON + 5 * SECOND)
-    await settle(store, await delivery_in(store, endpoint, leased=True))
-    async with store.reading() as tx:
-        assert await deliveries.backlog(tx, NOON + 35 * SECOND) == (3, 30.0)
-        assert await deliveries.backlog(tx, NOON) == (3, 0.0)
-
-
 # --- what is forgotten ------------------------------------------------------------------------------------------------
 
 

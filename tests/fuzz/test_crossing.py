@@ -147,6 +147,13 @@ class Accounts(RuleBasedStateMachine):
         if answer.body["id"] is not None:
             customer.has["replays"].append(answer.body["id"])
 
+    @rule(who=CUSTOMERS, other=CUSTOMERS)
+    def erase_what_is_of_another(self, who: int, other: int) -> None:
+        customer, word = self._customers[who], self._customers[other].word
+        if who != other:
+            answer = self._call(customer, "POST", "/api/erasures", json={"job_id": word})
+            assert (answer.status, answer.body["events"], answer.body["in_progress"]) == (200, 0, 0)
+
     # -- reaching for what is there ------------------------------------------------------------------------------------
 
     @rule(who=CUSTOMERS, noun=st.sampled_from(NOUNS), chance=CHANCE)

@@ -65,6 +65,7 @@ ACTIONS = (
     Action("POST /api/deliveries/{id}/cancel", "delivery.cancelled", "waiting"),
     Action("POST /api/replays", "replay.started", body={"filter": {"status": "delivered"}}),
     Action("DELETE /api/replays/{id}", "replay.stopped", "replay"),
+    Action("POST /api/erasures", "events.erased", body={"job_id": "delivered"}),
     Action("POST /api/keys", "key.created", body={"name": "laptop"}),
     Action("DELETE /api/keys/{id}", "key.revoked", "key"),
     Action("POST /api/sources", "source.connected", body=SOURCE),
