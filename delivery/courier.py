@@ -7,6 +7,7 @@ taken: its row stays in the store, due, and memory stays bounded.
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, SupportsFloat, TypeVar, assert_never
 
@@ -250,7 +251,8 @@ class Courier:
                 with watch:
                     entry = await self._carriage.carry(parcel, decision)
                 self._heed(entry)
-                return entry
+                is_news = watch.tempo != decision.endpoint.tempo
+                return replace(entry, tempo=watch.tempo) if is_news else entry
             case Held(until):
                 return until
             case Grounded(reason):

@@ -54,7 +54,8 @@ async def record(tx: Transaction, batch: Sequence[Submission], *, now: datetime,
     for event, submission in zip(candidates, batch, strict=True):
         if event.id in fresh:
             receipts[id(submission)] = Receipt(event.id, duplicate=False, deliveries=len(wanted[event.id]))
-            parcels += [_parcel(event, endpoint, lease, luck) for endpoint in wanted[event.id]]
+            # the newest first: somebody may sit in front of it and wait for the first sign
+            parcels += [_parcel(event, endpoint, lease, luck) for endpoint in reversed(wanted[event.id])]
         else:
             original = first[event.account_id, event.identity]
             receipts[id(submission)] = Receipt(original, duplicate=True, deliveries=0)
@@ -81,6 +82,8 @@ def _parcel(event: Event, endpoint: Endpoint, lease: Lease, luck: Luck) -> Parce
         delivery_id=DeliveryId(new_id("dlv", event.accepted_at, luck)),
         account_id=event.account_id,
         endpoint_id=endpoint.id,
+        origin=endpoint.origin,
+        tempo=endpoint.tempo,
         event_id=event.id,
         event_type=event.type,
         job_id=event.job_id,

@@ -10,11 +10,12 @@ Requests that hang must not take all there are: ``tempo.py`` has the shares, ``r
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
-from delivery.domain.model import AccountId, EndpointId, Parcel
+from delivery.domain.model import AccountId, EndpointId, Parcel, Tempo
 from delivery.places import Holder, Limits, Places, Terms, holders
 from delivery.requests import Requests
-from delivery.tempo import SHARES, Tempo, Tempos
+from delivery.tempo import SHARES, Tempos
 from delivery.turns import Turns
 
 
@@ -23,6 +24,7 @@ class _Lane:
     """The types of event take turns in ``waiting``. It has a ``turn`` among those of a tempo; if it ``rests``, none."""
 
     account_id: AccountId
+    origin: str
     waiting: dict[str, deque[Parcel]] = field(default_factory=dict)
     sending: int = 0
     turn: Tempo | None = None
@@ -70,7 +72,7 @@ class _Lane:
 
 
 class Lanes:
-    """All lanes of one process. Accounts take turns, then their endpoints, then the types of event, one parcel each."""
+    """All lanes of one process. Accounts take turns, then their origins, endpoints, types of event: a parcel each."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -96,9 +98,10 @@ class Lanes:
 
     def book(self, parcel: Parcel) -> bool:
         """Take a place; False: there is none."""
+        self._tempos.meet(parcel)
         if not self._places.take(parcel):
             return False
-        self._lanes.setdefault(parcel.endpoint_id, _Lane(parcel.account_id))
+        self._lanes.setdefault(parcel.endpoint_id, _Lane(parcel.account_id, parcel.origin))
         return True
 
     def unbook(self, parcel: Parcel) -> None:
@@ -139,10 +142,7 @@ class Lanes:
 
     def _next_endpoint(self, tempo: Tempo) -> EndpointId | None:
         """Take the turns of a tempo until one is of use: a lane may have been slowed down since it queued."""
-
-        def may(account_id: AccountId) -> bool:
-            return self._requests.may(account_id, tempo)
-
+        may = partial(self._requests.may, tempo)
         while (endpoint_id := self._turns[tempo].next(may)) is not None:
             lane = self._lanes[endpoint_id]
             lane.turn = None
@@ -162,6 +162,7 @@ class Lanes:
 
         Return what waits for that endpoint and is too much to keep for a slow one.
         """
+        self._requests.slow_down(parcel)
         lane = self._lanes.get(parcel.endpoint_id)
         if lane is None or self._tempos.of(parcel.endpoint_id) == "slow":  # a test call need not have a lane
             return []
@@ -185,13 +186,14 @@ class Lanes:
 
     def _learn(self, parcel: Parcel, tempo: Tempo) -> None:
         """Remember an endpoint's tempo. What lies in the store for it is from now on turned away at that tempo."""
-        account_id, endpoint_id = parcel.account_id, parcel.endpoint_id
+        endpoint_id = parcel.endpoint_id
         before = self._tempos.of(endpoint_id)
-        self._tempos.learn(account_id, endpoint_id, tempo)
+        self._tempos.learn(parcel, tempo)
         if before == tempo:
             return
-        if (account_id, before) in self._turned_away:
-            self._turned_away.add((account_id, tempo))
+        for old, new in zip(holders(parcel, before), holders(parcel, tempo), strict=True):
+            if old in self._turned_away:
+                self._turned_away.add(new)
         self._give_up_turn(endpoint_id)
         self._queue(endpoint_id)
 
@@ -214,12 +216,12 @@ class Lanes:
         lane = self._lanes.get(endpoint_id)
         if lane and lane.turn is None and self._may_send(endpoint_id, lane):
             lane.turn = self._tempos.of(endpoint_id)
-            self._turns[lane.turn].add(lane.account_id, endpoint_id)
+            self._turns[lane.turn].add(lane.account_id, lane.origin, endpoint_id)
 
     def _give_up_turn(self, endpoint_id: EndpointId) -> None:
         lane = self._lanes[endpoint_id]
         if lane.turn is not None:
-            self._turns[lane.turn].remove(lane.account_id, endpoint_id)
+            self._turns[lane.turn].remove(lane.account_id, lane.origin, endpoint_id)
             lane.turn = None
 
     # -- gates ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from delivery.domain.deeds import HOOKLINE, given_up
 from delivery.domain.envelope import Submission
 from delivery.domain.gate import is_open
 from delivery.domain.ids import Luck
-from delivery.domain.model import Attempt, Endpoint, EndpointId, Parcel, Standing
+from delivery.domain.model import Attempt, Endpoint, EndpointId, Parcel, Standing, Tempo
 from delivery.domain.retry import AsBefore, Delivered, GiveUp, RetryAt, StandDown, Verdict
 from delivery.domain.tally import Fact, Key, attempted, key, tallied
 from delivery.notices import delivery_failed, post, webhook_disabled, worth_telling
@@ -33,13 +33,17 @@ GONE = "The receiver answered 410 Gone"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What became of a parcel: the attempts that were made (none, one, or two in a rotation) and the verdict."""
+    """What became of a parcel: the attempts that were made (none, one, or two in a rotation) and the verdict.
+
+    ``tempo`` is what was learnt of the endpoint, None where that is no news.
+    """
 
     parcel: Parcel
     verdict: Verdict
     finished_at: datetime
     attempts: Sequence[Attempt] = ()
     endpoint: Endpoint | None = None
+    tempo: Tempo | None = None
 
 
 class Ledger:
@@ -194,10 +198,9 @@ def _turn(entries: Sequence[Entry]) -> Turn | None:
         else:
             failures += 1
             since = since or entry.finished_at
-    known = entries[-1].endpoint
-    if known is None or (failures == 0 and known.failures == 0) or (not recovered and is_open(known)):
-        return None
-    return Turn(recovered, failures, since)
+    known, tempo = entries[-1].endpoint, entries[-1].tempo
+    as_before = known is None or (failures == 0 and known.failures == 0) or (not recovered and is_open(known))
+    return None if as_before and tempo is None else Turn(recovered, failures, since, tempo)
 
 
 def _tell(entry: Entry) -> None:

@@ -122,7 +122,7 @@ class Registry:
             wishes = {name: changes.get(name, getattr(endpoint, name)) for name in Wishes.__dataclass_fields__}
             result = self._fulfil(endpoint, Wishes(**wishes))
             if result.url != endpoint.url:  # another receiver: what the old one did says nothing about it
-                result = replace(result, failing_since=None, failures=0)
+                result = replace(result, failing_since=None, failures=0, tempo="new")
             active = changes.get("active", endpoint.active)
             if active == endpoint.active:
                 return result
@@ -249,6 +249,8 @@ class Registry:
             delivery_id=DeliveryId(new_id("dlv", now, self._around.luck)),
             account_id=endpoint.account_id,
             endpoint_id=endpoint.id,
+            origin=endpoint.origin,
+            tempo=endpoint.tempo,
             event_id=event_id,
             event_type=TEST_TYPE,
             job_id=event_id,

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from delivery.tempo import SLOW_S, Tempo
+from delivery.domain.model import Tempo
+from delivery.tempo import SLOW_S
 
 _STEP_S = SLOW_S / 8
 

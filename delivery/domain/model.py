@@ -24,6 +24,9 @@ Scope = Literal["publish", "manage", "operate"]
 Standing = Literal["pending", "delivered", "failed", "cancelled"]
 Status = Literal["pending", "sending", "delivered", "failed", "cancelled"]
 
+#: How long an endpoint's requests take, as far as it is known (``delivery/tempo.py``).
+Tempo = Literal["slow", "new", "quick"]
+
 #: Why an attempt was made.
 Trigger = Literal["first", "retry", "manual", "replay", "rotation", "test"]
 
@@ -54,6 +57,15 @@ def valid_traceparent(text: str | None) -> str | None:
     >>> valid_traceparent("00-zz")
     """
     return text if text and _TRACEPARENT.match(text) else None
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL in its normal form.
+
+    >>> origin_of("https://example.com:8443/hooks?to=/me")
+    'https://example.com:8443'
+    """
+    return "/".join(url.split("/", 3)[:3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,7 @@ class Endpoint:
     """A customer's receiver. ``secrets`` is newest first; ``version`` grows with every change.
 
     ``failures`` counts those in a row, no further than it takes to open the circuit (``domain/gate.py``);
-    ``failing_since`` is the moment of the first of them.
+    ``failing_since`` is the moment of the first of them. ``tempo`` is what was learnt of its requests last.
     """
 
     id: EndpointId
@@ -112,7 +124,13 @@ class Endpoint:
     version: int = 1
     failing_since: datetime | None = None
     failures: int = 0
+    tempo: Tempo = "new"
     deleted_at: datetime | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where it is: scheme, host and port, as RFC 6454 has it."""
+        return origin_of(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +158,7 @@ class Delivery:
 class Parcel:
     """A delivery in the hands of this process: all that the next attempt needs, but the endpoint.
 
+    ``origin`` and ``tempo`` are the endpoint's, as the store had them when the parcel was made.
     ``lease`` is the fencing token: who no longer has it in the store may log its attempt, but decide nothing.
     ``asked`` is set when a person asked for this attempt; it then leaves the schedule (``retries_used``,
     ``next_attempt_at``) as it was.
@@ -148,6 +167,8 @@ class Parcel:
     delivery_id: DeliveryId
     account_id: AccountId
     endpoint_id: EndpointId
+    origin: str
+    tempo: Tempo
     event_id: EventId
     event_type: str
     job_id: str

@@ -32,6 +32,7 @@ from delivery.domain.model import (
     Parcel,
     Standing,
     Trigger,
+    origin_of,
 )
 from delivery.places import Terms
 from delivery.store.due import oldest, some_of_everybody
@@ -115,14 +116,20 @@ async def _parcels(tx: Transaction, rows: Sequence[Row[Any]]) -> list[Parcel]:
         return []
     query = select(events.c.id, events.c.body, events.c.traceparent).where(events.c.id.in_(listed(tx, wanted)))
     found = {row.id: row for row in await tx.execute(query)}
-    return [_parcel(row, found[row.event_id]) for row in sorted(rows, key=lambda row: str(row.id))]
+    receivers = {row.endpoint_id for row in rows}
+    query = select(endpoints.c.id, endpoints.c.url, endpoints.c.tempo).where(endpoints.c.id.in_(listed(tx, receivers)))
+    where = {row.id: row for row in await tx.execute(query)}
+    ordered = sorted(rows, key=lambda row: str(row.id))
+    return [_parcel(row, found[row.event_id], where[row.endpoint_id]) for row in ordered]
 
 
-def _parcel(row: Row[Any], event: AnyRow) -> Parcel:
+def _parcel(row: Row[Any], event: AnyRow, endpoint: AnyRow) -> Parcel:
     return Parcel(
         delivery_id=DeliveryId(row.id),
         account_id=AccountId(row.account_id),
         endpoint_id=EndpointId(row.endpoint_id),
+        origin=origin_of(endpoint.url),
+        tempo=endpoint.tempo,
         event_id=EventId(row.event_id),
         event_type=row.event_type,
         job_id=row.job_id,

@@ -13,7 +13,7 @@ from sqlalchemy import CTE, ColumnElement, FromClause, Select, func, or_, select
 from delivery.domain.catalogue import OPERATIONAL, PUBLISHED, TEST_TYPE
 from delivery.places import Crowded, Terms
 from delivery.store.engine import Transaction, listed
-from delivery.store.tables import deliveries
+from delivery.store.tables import deliveries, endpoints
 
 #: Every type of event that a delivery can be of.
 TYPES = (*PUBLISHED, *OPERATIONAL, TEST_TYPE)
@@ -60,7 +60,22 @@ def _wanted(tx: Transaction, rows: FromClause, crowded: Crowded, now: datetime) 
             rows.c.endpoint_id.in_(listed(tx, crowded.exempt)),
         ),
         rows.c.endpoint_id.not_in(listed(tx, crowded.endpoints)),
+        *([rows.c.endpoint_id.not_in(_at_origins(tx, crowded))] if crowded.origins else []),
         kind.not_in(listed(tx, [" ".join(pair) for pair in crowded.kinds])),
+    )
+
+
+def _at_origins(tx: Transaction, crowded: Crowded) -> Select[Any]:
+    """The endpoints at the crowded origins of their accounts, but for those that are exempt."""
+    pairs = listed(tx, [f"{account} {origin}/" for account, origin in crowded.origins]).subquery()
+    named = endpoints.c.account_id + " " + endpoints.c.url
+    return (
+        select(endpoints.c.id)
+        .join(pairs, func.substr(named, 1, func.length(pairs.c[0])) == pairs.c[0])
+        .where(
+            endpoints.c.account_id.in_(listed(tx, {account for account, _ in crowded.origins})),
+            endpoints.c.id.not_in(listed(tx, crowded.exempt)),
+        )
     )
 
 

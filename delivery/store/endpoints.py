@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Integer, Row, bindparam, case, exists, func, insert, select, update
 
 from delivery.domain.gate import OPENS_AFTER
-from delivery.domain.model import AccountId, Endpoint, EndpointId, SealedSecret
+from delivery.domain.model import AccountId, Endpoint, EndpointId, SealedSecret, Tempo
 from delivery.store.cursors import Page, PageRequest, page
 from delivery.store.engine import Transaction, listed
 from delivery.store.reach import Reach
@@ -100,11 +100,13 @@ class Turn:
     """How an endpoint's requests went lately: ``failures`` in a row since the first of them at ``failing_since``.
 
     ``recovered`` where there was a success before these; else they come on top of those that are written down.
+    ``tempo`` is None where it is as it was.
     """
 
     recovered: bool
     failures: int
     failing_since: datetime | None
+    tempo: Tempo | None = None
 
 
 async def note(tx: Transaction, turns: Mapping[EndpointId, Turn]) -> None:
@@ -115,6 +117,7 @@ async def note(tx: Transaction, turns: Mapping[EndpointId, Turn]) -> None:
             "before": int(not turns[endpoint_id].recovered),
             "more": turns[endpoint_id].failures,
             "since": turns[endpoint_id].failing_since,
+            "learnt": turns[endpoint_id].tempo,
         }
         for endpoint_id in sorted(turns)  # in one order for everybody, or two processes could lock each other out
     ]
@@ -131,6 +134,7 @@ _NOTE = (
         failing_since=case(
             (bindparam("before", type_=Integer) == 0, _SINCE), else_=func.coalesce(endpoints.c.failing_since, _SINCE)
         ),
+        tempo=func.coalesce(bindparam("learnt", type_=endpoints.c.tempo.type), endpoints.c.tempo),
         version=endpoints.c.version + 1,
     )
 )

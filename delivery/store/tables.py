@@ -151,6 +151,7 @@ endpoints = Table(
     Column("disabled_reason", Text),
     Column("failing_since", Moment, comment="first failure after the last success"),
     Column("failures", Integer, nullable=False, server_default="0", comment="in a row, as far as it matters"),
+    Column("tempo", String(5), nullable=False, server_default="new", comment="slow, new, quick: learnt last"),
     Column("version", Integer, nullable=False, comment="grows with every change that matters to a delivery"),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),

@@ -147,7 +147,7 @@ async def test_what_is_not_due_or_leased_or_ended_is_not_claimed(store: Store) -
 
 
 async def test_a_claimed_parcel_carries_all_that_an_attempt_needs(store: Store) -> None:
-    endpoint = await endpoint_in(store)
+    endpoint = await endpoint_in(store, url="https://receiver.example:8443/hook", tempo="slow")
     put_in = await delivery_in(store, endpoint, job_id="ann_7")
     (claimed,) = await claim(store, lease="worker.9")
     assert claimed == replace(put_in, lease="worker.9", leased_until=NOON + LEASE)
@@ -170,6 +170,25 @@ async def test_nobody_who_is_crowded_gets_more(store: Store, *, fairly: bool) ->
     assert await found(Crowded(endpoints=[ours.id])) == {another.id, theirs.id}
     assert await found(Crowded(kinds=[(ours.id, "annotation.completed")])) == {another.id, theirs.id}
     assert await found(Crowded(kinds=[(ours.id, "batch.failed")])) == {ours.id, another.id, theirs.id}
+
+
+@pytest.mark.parametrize("fairly", [False, True])
+async def test_of_a_crowded_origin_only_those_are_found_of_which_more_is_known(store: Store, *, fairly: bool) -> None:
+    at = "https://crowded.example:8443"
+    new, known, elsewhere, theirs = [
+        await endpoint_in(store, url=url, account_id=account)
+        for url, account in [
+            (f"{at}/new", ACCOUNT),
+            (f"{at}/known", ACCOUNT),
+            (f"{at}9/elsewhere", ACCOUNT),
+            (f"{at}/theirs", NEIGHBOUR),
+        ]
+    ]
+    for endpoint in (new, known, elsewhere, theirs):
+        await deliveries_in(store, endpoint, 2)
+    crowded = Crowded(origins=[(ACCOUNT, at)], exempt=[known.id])
+    found = {parcel.endpoint_id for parcel in await claim(store, crowded=crowded, fairly=fairly)}
+    assert found == {known.id, elsewhere.id, theirs.id}
 
 
 async def test_behind_a_flood_everybody_else_is_found_every_other_time(store: Store) -> None:

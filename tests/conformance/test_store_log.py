@@ -282,6 +282,21 @@ async def test_an_endpoint_is_failing_since_its_first_failure_until_it_is_well(s
     assert await note(recovered=True, failures=0, since=None) == (None, 0)
 
 
+async def test_what_was_learnt_of_an_endpoints_tempo_stays_until_something_else_is(store: Store) -> None:
+    endpoint = await endpoint_in(store, failures=2, failing_since=NOON)
+
+    async def tempo_after(turn: Turn) -> tuple[str, int, datetime | None]:
+        async with store.writing() as tx:
+            await endpoints.note(tx, {endpoint.id: turn})
+            (noted,) = await endpoints.by_ids(tx, [endpoint.id])
+        return noted.tempo, noted.failures, noted.failing_since
+
+    nothing_else = Turn(recovered=False, failures=0, failing_since=None, tempo="slow")
+    assert await tempo_after(nothing_else) == ("slow", 2, NOON)
+    assert await tempo_after(Turn(recovered=False, failures=1, failing_since=NOON + SECOND)) == ("slow", 3, NOON)
+    assert await tempo_after(Turn(recovered=True, failures=0, failing_since=None, tempo="quick")) == ("quick", 0, None)
+
+
 # --- what is forgotten ------------------------------------------------------------------------------------------------
 
 

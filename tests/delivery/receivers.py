@@ -125,6 +125,8 @@ def shipment(url: str, *, body: bytes = BODY, secrets: Sequence[str] = (SECRET,)
         delivery_id=DeliveryId("dlv_1"),
         account_id=AccountId("acc_1"),
         endpoint_id=endpoint.id,
+        origin=endpoint.origin,
+        tempo=endpoint.tempo,
         event_id=EventId("evt_1"),
         event_type="annotation.completed",
         job_id="ann_1",

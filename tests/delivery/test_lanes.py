@@ -1,17 +1,18 @@
 """The laws of the lanes: bounds are hard, nothing is lost, turns are fair, and who hangs takes no more than a share."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from delivery.domain.model import AccountId, EndpointId, Parcel
+from delivery.domain.model import AccountId, EndpointId, Parcel, Tempo
 from delivery.lanes import Lanes
 from delivery.places import Limits
-from delivery.tempo import Tempo
 from tests.support.samples import a_parcel, an_event
 
 ACCOUNTS = {"wh_a": "one", "wh_b": "one", "wh_c": "two", "wh_d": "two"}
@@ -23,9 +24,11 @@ some_limits = st.builds(Limits, parallel=st.integers(1, 8), per_endpoint=st.inte
 _leases = count()
 
 
-def parcel_for(endpoint_id: str, kind: str = KINDS[0], account: str | None = None) -> Parcel:
+def parcel_for(
+    endpoint_id: str, kind: str = KINDS[0], account: str | None = None, origin: str = "https://example.com"
+) -> Parcel:
     event = an_event(account_id=AccountId(account or ACCOUNTS.get(endpoint_id, "one")), type=kind)
-    return a_parcel(event, endpoint_id=EndpointId(endpoint_id), lease=f"process.{next(_leases)}")
+    return a_parcel(event, endpoint_id=EndpointId(endpoint_id), origin=origin, lease=f"process.{next(_leases)}")
 
 
 class LanesAsTheyAreUsed(RuleBasedStateMachine):
@@ -310,7 +313,7 @@ def test_of_an_account_whose_requests_hang_the_quick_ones_go_on() -> None:
 def test_whoever_turns_slow_keeps_no_more_than_the_slow_ones_may() -> None:
     lanes = Lanes(Limits(parallel=64, per_endpoint=4))
     for number in range(1000):
-        parcel = parcel_for(f"wh{number % 20}", account="flood")
+        parcel = parcel_for(f"wh{number % 20}", account="flood", origin=f"https://{number % 20}.example")
         if lanes.book(parcel):
             lanes.put(parcel)
     before = lanes.places
@@ -319,12 +322,92 @@ def test_whoever_turns_slow_keeps_no_more_than_the_slow_ones_may() -> None:
     assert lanes.places == before - len(surplus)
 
 
+@pytest.mark.parametrize("tempo", ["new", "slow", "quick"])
+def test_an_origin_where_everything_hangs_leaves_room_for_another_of_the_account(tempo: Tempo) -> None:
+    limits = Limits(parallel=64, per_endpoint=4)
+    lanes = Lanes(limits)
+    for number in range(1000):
+        parcel = replace(parcel_for(f"wh{number}", account="flood", origin="https://flood.example"), tempo=tempo)
+        if lanes.book(parcel):
+            lanes.put(parcel)
+        for sent in started(lanes):
+            lanes.hangs(sent)
+    elsewhere = replace(parcel_for("elsewhere", account="flood"), tempo=tempo)
+    assert lanes.book(elsewhere)
+    lanes.put(elsewhere)
+    assert started(lanes) == [elsewhere]
+
+
+def test_what_hangs_makes_room_among_the_new_ones_as_far_as_the_slow_ones_have_any() -> None:
+    lanes = Lanes(Limits(parallel=64, per_endpoint=4))
+    for number in range(40):
+        parcel = parcel_for(f"wh{number}", account="flood")
+        assert lanes.book(parcel)
+        lanes.put(parcel)
+    first = started(lanes)
+    assert len(first) == 16, "a third of what new ones may have"
+    for sent in first:
+        lanes.hangs(sent)
+    assert len(started(lanes)) == 8, "eleven count among the slow ones now"
+
+
+def test_a_crowd_of_origins_leaves_a_quarter_of_all_to_other_accounts() -> None:
+    lanes = Lanes(Limits(parallel=64, per_endpoint=4))
+    for number in range(90):
+        parcel = parcel_for(f"wh{number}", account="flood", origin=f"https://{number}.example")
+        assert lanes.book(parcel)
+        lanes.put(parcel)
+    assert len(started(lanes)) == 32, "of the 48 that new ones may have"
+    put(lanes, "newcomer")
+    assert [parcel.endpoint_id for parcel in started(lanes)] == ["newcomer"]
+
+
+@pytest.mark.parametrize("order", [["quick", "slow"], ["quick", "new"], ["new", "slow"], ["slow", "new", "quick"]])
+def test_whatever_else_hangs_at_one_origin_another_one_of_the_account_gets_its_turn(order: list[Tempo]) -> None:
+    lanes = Lanes(Limits())
+    for tempo in order:
+        for number in range(500):
+            parcel = parcel_for(f"{tempo}{number}", account="flood", origin="https://flood.example")
+            parcel = replace(parcel, tempo=tempo)
+            if lanes.book(parcel):
+                lanes.put(parcel)
+        for sent in started(lanes):
+            lanes.hangs(sent)
+    for tempo in order:
+        elsewhere = replace(parcel_for(tempo, account="flood", origin=f"https://{tempo}.example"), tempo=tempo)
+        assert lanes.book(elsewhere)
+        lanes.put(elsewhere)
+        assert started(lanes) == [elsewhere]
+
+
+def test_what_the_store_knows_of_an_endpoint_counts_until_it_has_moved() -> None:
+    lanes = Lanes(Limits(parallel=64, per_endpoint=4))
+
+    def going(**changes: Any) -> int:
+        """How many of many endpoints get a turn."""
+        parcels = [replace(parcel_for(f"wh{number}", account=f"a{number}"), **changes) for number in range(100)]
+        for parcel in parcels:
+            if lanes.book(parcel):
+                lanes.put(parcel)
+        sent = started(lanes)
+        for parcel in sent:
+            lanes.sent(parcel, None)
+            lanes.done(parcel)
+        lanes.empty()
+        return len(sent)
+
+    assert going(tempo="slow") == 32
+    assert going(tempo="quick") == 32, "what was learnt here counts more than what the store knew before"
+    assert going(tempo="new", origin="https://moved.example") == 48
+    assert going(tempo="quick", origin="https://moved.again.example") == 64
+
+
 def test_a_test_call_that_hangs_has_no_lane_to_slow_down() -> None:
     assert Lanes(Limits()).hangs(parcel_for("wh_a")) == []
 
 
 def test_whoever_was_slow_and_is_quick_again_is_treated_like_the_others() -> None:
-    lanes = Lanes(Limits(parallel=4, per_endpoint=4))
+    lanes = Lanes(Limits(parallel=8, per_endpoint=4))
     known(lanes, "wh", "slow")
     known(lanes, "wh", "quick")
     for _ in range(4):

@@ -89,6 +89,8 @@ def a_parcel(event: Event | None = None, endpoint: Endpoint | None = None, **cha
         "delivery_id": DeliveryId(new_id("dlv", made_at, _luck)),
         "account_id": event.account_id,
         "endpoint_id": endpoint.id if endpoint else EndpointId("wh_1"),
+        "origin": endpoint.origin if endpoint else "https://example.com",
+        "tempo": endpoint.tempo if endpoint else "new",
         "event_id": event.id,
         "event_type": event.type,
         "job_id": event.job_id,
