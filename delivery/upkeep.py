@@ -125,7 +125,7 @@ class Housekeeping:
         """Delete what is older than the retention, a handful per transaction; return the number of deliveries."""
         now = self._around.clock.now()
         total = await self._forget(deliveries.prune, now - self._retention)
-        for prune in (events.prune, replays.prune):
+        for prune in (deliveries.prune_strays, events.prune, replays.prune):
             await self._forget(prune, now - self._retention)
         await self._forget(audit.prune, now - _KEEP_AUDIT)
         async with self._store.writing() as tx:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     insert,
     null,
     or_,
@@ -318,3 +319,13 @@ async def prune(tx: Transaction, *, before: datetime, limit: int) -> int:
     if gone:
         await tx.execute(delete(attempts).where(attempts.c.delivery_id.in_(listed(tx, gone))))
     return len(gone)
+
+
+async def prune_strays(tx: Transaction, *, before: datetime, limit: int) -> int:
+    """Delete some old attempts without a delivery; return how many.
+
+    Who comes back after its lease ran out may log what it sent when the delivery is gone.
+    """
+    alone = ~exists().where(deliveries.c.id == attempts.c.delivery_id)
+    stray = select(attempts.c.id).where(attempts.c.id < first_id("att", before), alone).limit(limit)
+    return (await tx.execute(delete(attempts).where(attempts.c.id.in_(stray)))).rowcount

@@ -25,7 +25,7 @@ from delivery.store.log import DeliveryFilter
 from delivery.store.reach import EVERYONE, Reach
 from tests.conformance.rows import attempts_in, deliveries_in, delivery_in, endpoint_in, events_in, settle
 from tests.support.clock import NOON
-from tests.support.samples import BY, an_attempt, an_event, an_outcome
+from tests.support.samples import BY, a_parcel, an_attempt, an_event, an_outcome
 from tests.support.stores import ACCOUNT, NEIGHBOUR
 
 SECOND = timedelta(seconds=1)
@@ -318,6 +318,16 @@ async def test_old_ended_deliveries_are_forgotten_with_their_attempts_and_then_t
         assert len(await log.attempts_of(tx, EVERYONE, young.delivery_id)) == 1
         assert await events.find(tx, EVERYONE, waiting.event_id) is not None
     assert sorted(await found(store)) == sorted([waiting.delivery_id, young.delivery_id])
+
+
+async def test_an_attempt_that_was_logged_after_its_delivery_was_gone_does_not_stay(store: Store) -> None:
+    waiting = await delivery_in(store, await endpoint_in(store))
+    gone = a_parcel()
+    await attempts_in(store, an_attempt(waiting), an_attempt(gone), an_attempt(gone, started_at=NOON + SECOND))
+    async with store.writing() as tx:
+        assert await deliveries.prune_strays(tx, before=NOON + SECOND, limit=10) == 1
+        assert len(await log.attempts_of(tx, EVERYONE, waiting.delivery_id)) == 1
+        assert len(await log.attempts_of(tx, EVERYONE, gone.delivery_id)) == 1, "it is not old"
 
 
 # --- dead letters -----------------------------------------------------------------------------------------------------

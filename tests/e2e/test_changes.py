@@ -130,6 +130,21 @@ async def test_a_retry_goes_to_where_the_endpoint_is_by_then(world: World, recei
 # --- deleted, switched off --------------------------------------------------------------------------------------------
 
 
+async def test_what_was_learnt_of_the_old_receivers_pace_is_not_held_against_the_new_one(
+    world: World, receiver: Receiver
+) -> None:
+    endpoint = await world.register(receiver.url)
+    await world.publish()
+    await world.quiet()
+    assert (await world.endpoint(endpoint)).tempo == "quick"
+    async with receiving() as new_home:
+        await world.change(endpoint, url=new_home.url)
+        assert (await world.endpoint(endpoint)).tempo == "new"
+        await world.publish()
+        await world.quiet()
+    assert (await world.endpoint(endpoint)).tempo == "quick"
+
+
 async def test_what_waits_for_an_endpoint_that_is_deleted_ends_and_says_why(world: World, receiver: Receiver) -> None:
     endpoint = await world.register(receiver.url)
     receiver.answers(500)
