@@ -31,6 +31,10 @@ CREATE TRIGGER watch_new_delivery AFTER INSERT ON deliveries
   BEGIN INSERT INTO journal (noun, id) VALUES ('delivery', NEW.id); END;
 CREATE TRIGGER watch_delivery AFTER UPDATE ON deliveries
   BEGIN INSERT INTO journal (noun, id) VALUES ('delivery', NEW.id); END;
+CREATE TRIGGER watch_gone_delivery AFTER DELETE ON deliveries
+  BEGIN INSERT INTO journal (noun, id) VALUES ('delivery', OLD.id); END;
+CREATE TRIGGER watch_gone_event AFTER DELETE ON events
+  BEGIN INSERT INTO journal (noun, id) VALUES ('event', OLD.id); END;
 CREATE TRIGGER watch_new_endpoint AFTER INSERT ON endpoints
   BEGIN INSERT INTO journal (noun, id) VALUES ('endpoint', NEW.id); END;
 CREATE TRIGGER watch_endpoint AFTER UPDATE ON endpoints

@@ -54,7 +54,10 @@ class Version:
 
 
 class History:
-    """Reads each commit through the journal that triggers write."""
+    """Reads each commit through the journal that triggers write.
+
+    ``erased`` are the deliveries and events that are there no more, with the loop's time at which they went.
+    """
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
@@ -67,6 +70,7 @@ class History:
         self.attempts: dict[str, list[Version]] = defaultdict(list)
         self.letters: dict[str, list[Version]] = defaultdict(list)
         self.replays: dict[str, list[Version]] = defaultdict(list)
+        self.erased: dict[str, float] = {}
         self.calls: list[Call] = []
         self.most_places: dict[str, int] = defaultdict(int)
 
@@ -81,7 +85,9 @@ class History:
         seen = []
         for noun, row_id in changed:
             found = self._connection.execute(f"SELECT * FROM {_TABLES[noun]} WHERE id = ?", (row_id,)).fetchone()
-            if found is not None:
+            if found is None:
+                self.erased[row_id] = now
+            else:
                 version = Version(self.commits, now, life.name, clock, _read_row(found))
                 self._shelf(noun)[row_id].append(version)
                 seen.append((noun, version))
@@ -142,7 +148,7 @@ class History:
             self._calls_by_delivery[call.delivery_id].append(call)
         for (version,) in self.attempts.values():
             name = (version["delivery_id"], version["number"], version["started_at"])
-            row = version.row | {"commit": version.commit, "began": began.get(name, 0.0)}
+            row = version.row | {"commit": version.commit, "logged": version.at, "began": began.get(name, 0.0)}
             self._by_delivery[version["delivery_id"]].append(row)
 
     def _count(self) -> Counter[Counted]:

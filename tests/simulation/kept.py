@@ -16,12 +16,15 @@ _REFUSALS = (401, 403)
 
 def accepted_once(world: "World") -> Iterator[str]:
     """Each published identity is one event, the one that all its publishers were told of, and new to one at most."""
+    forgotten = _forgotten(world)
     made = {(event["account_id"], event["identity"]): event["id"] for event in _events(world)}
     for one in world.publishers.handed_over:
         if one.usable and (one.account, submission_of(one).identity) not in made:
             yield f"{one.account} {submission_of(one).identity} was taken and is not there"
     fresh: Counter[tuple[str, str]] = Counter()
     for account, identity, receipt in world.publishers.receipts:
+        if (account, identity) in forgotten:
+            continue
         fresh[account, identity] += not receipt.duplicate
         if made.get((account, identity)) != receipt.event_id:
             yield f"{account} {identity} was accepted as {receipt.event_id}, and is {made.get((account, identity))}"
@@ -45,8 +48,24 @@ def no_second_delivery(world: "World") -> Iterator[str]:
     """One event, one endpoint, one delivery."""
     count = Counter((row["event_id"], row["endpoint_id"]) for row in _deliveries(world))
     yield from (f"{pair} has {times} deliveries" for pair, times in count.items() if times > 1)
+    forgotten = _forgotten(world)
     names = Counter((event["account_id"], event["identity"]) for event in _events(world))
-    yield from (f"{name} is {times} events" for name, times in names.items() if times > 1)
+    yield from (f"{name} is {times} events" for name, times in names.items() if times > 1 and name not in forgotten)
+
+
+def _forgotten(world: "World") -> set[tuple[str, str]]:
+    """The identities of events that were erased: published once more, they are new."""
+    return {(event["account_id"], event["identity"]) for event in _events(world) if event["id"] in world.history.erased}
+
+
+def erased_for_good(world: "World") -> Iterator[str]:
+    """Of what was erased nothing is sent and nothing is logged any more."""
+    for delivery_id in world.history.deliveries.keys() & world.history.erased.keys():
+        gone_at = world.history.erased[delivery_id]
+        if any(call.began > gone_at for call in world.history.calls_of(delivery_id)):
+            yield f"{delivery_id} was sent after it was erased"
+        if any(attempt["logged"] > gone_at for attempt in world.history.attempts_of(delivery_id)):
+            yield f"{delivery_id} was logged after it was erased"
 
 
 def fanned_out(world: "World") -> Iterator[str]:
@@ -102,7 +121,7 @@ def acknowledged_after_commit(world: "World") -> Iterator[str]:
 
 def nothing_stuck(world: "World") -> Iterator[str]:
     """After all that was to come, every delivery has ended, and nobody wants anything of it any more."""
-    for row in _deliveries(world):
+    for row in _left(world):
         open_ends = {name: row[name] for name in ("wake_at", "lease", "asked") if row[name] is not None}
         if row["standing"] == "pending" or open_ends:
             yield f"{row['id']} is {row['standing']} {open_ends}"
@@ -112,7 +131,7 @@ def nothing_stuck(world: "World") -> Iterator[str]:
 
 def ends_explained(world: "World") -> Iterator[str]:
     """Delivered: a 2xx is in the log. Failed: 410, or the whole schedule was used. Cancelled: it says why."""
-    for row in _deliveries(world):
+    for row in _left(world):
         log = world.history.attempts_of(row["id"])
         match row["standing"]:
             case "delivered" if not any(_is_success(attempt) for attempt in log):
@@ -163,3 +182,8 @@ def _events(world: "World") -> Iterator[Row]:
 
 def _deliveries(world: "World") -> Iterator[Row]:
     return (versions[-1].row for versions in world.history.deliveries.values())
+
+
+def _left(world: "World") -> Iterator[Row]:
+    """The deliveries that nobody erased."""
+    return (row for row in _deliveries(world) if row["id"] not in world.history.erased)

@@ -13,7 +13,7 @@ from delivery.domain.sealing import KeyRing
 from delivery.registry import Wishes
 from delivery.store.log import DeliveryFilter
 from delivery.store.reach import Reach
-from service.api import deliveries, webhooks
+from service.api import deliveries, erasures, webhooks
 from service.api.calls import PRINCIPAL, Handler
 from service.api.calls import Call as ApiCall
 from tests.simulation.history import Row
@@ -72,6 +72,8 @@ class Operators:
             await self._add(Subscription(self._luck.choice(ACCOUNTS), "well", ("*",), None))
         elif action == "replay":
             await self._replay()
+        elif action == "erase":
+            await self._erase()
         elif action in ("retry", "cancel"):
             await self._about_delivery(action)
         else:
@@ -109,6 +111,15 @@ class Operators:
         which = DeliveryFilter(status=self._luck.choice(("failed", "delivered", None)))
         reach = Reach(AccountId(self._luck.choice(ACCOUNTS)))
         await self._insist(lambda runtime: runtime.replays.start(reach, which, by=_BY))
+
+    async def _erase(self) -> None:
+        """Erase what is kept of a job, and what was being sent when that is over."""
+        rows = [versions[-1].row for versions in self._world.history.deliveries.values()]
+        if rows:
+            row = self._luck.choice(rows)
+            for _ in range(_PATIENCE):
+                await self._call(erasures.erase, row, erasures.NewErasure(job_id=row["job_id"]))
+                await asyncio.sleep(self._luck.choice((0.1, 5.0, 40.0)))
 
     async def _about_delivery(self, action: Action) -> None:
         rows = [versions[-1].row for versions in self._world.history.deliveries.values()]

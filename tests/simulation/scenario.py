@@ -18,7 +18,7 @@ SHORT = (5, 10, 20, 40, 80)
 HEALTHY_SKEW_S = 0.4
 
 Route = Literal["api", "bus"]
-Action = Literal["retry", "cancel", "replay", "test", "rotate", "disable", "enable", "delete", "move", "add"]
+Action = Literal["retry", "cancel", "replay", "test", "rotate", "disable", "enable", "delete", "move", "add", "erase"]
 Blow = Literal["crash at a step", "crash at a point", "stop", "cut", "broker down", "clock"]
 
 _MOODS: tuple[Mood, ...] = get_args(Mood)

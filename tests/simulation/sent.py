@@ -42,13 +42,18 @@ def wire_is_log(world: "World") -> Iterator[str]:
 
 
 def _may_be_unlogged(world: "World", call: Call) -> bool:
-    """Whether a request's process died, or was stopped before it was over or while the store was in trouble."""
+    """Whether a request's process died, or was stopped before it was over or while the store was in trouble.
+
+    The requests of one delivery are written together: the first of a rotation goes with one that is cut off.
+    """
     process = world.processes[call.sender.name]
     if process.life.stilled:
         return True
     if process.stopped_at is None:
         return False
-    cut_off = call.ended is None or call.ended >= process.stopped_at + world.scenario.grace_s - 0.1
+    last = process.stopped_at + world.scenario.grace_s - 0.1
+    together = [other for other in world.history.calls_of(call.delivery_id) if other.task == call.task]
+    cut_off = any(other.ended is None or other.ended >= last for other in together)
     return cut_off or world.troubles.last_met + world.troubles.long_s >= process.stopped_at
 
 

@@ -21,6 +21,7 @@ INVARIANTS: dict[str, Invariant] = {
     "acknowledged means committed": kept.acknowledged_after_commit,
     "nothing is stuck": kept.nothing_stuck,
     "every end is explained": kept.ends_explained,
+    "what was erased is gone": kept.erased_for_good,
     "a valid secret is not refused to the end": kept.rotation_loses_nothing,
     "states change as in the picture": states.as_in_the_picture,
     "a lease is respected": states.leases_respected,
