@@ -92,11 +92,7 @@ async def erase(tx: Transaction, ids: Collection[str], *, quiet_since: datetime)
     ``quiet_since``: a request that was on its way then is still to be logged.
     """
     of_events = deliveries.c.event_id.in_(listed(tx, ids))
-    resting = [
-        deliveries.c.lease.is_(None),
-        (deliveries.c.standing != "cancelled") | (deliveries.c.finished_at < quiet_since),
-    ]
-    query = select(deliveries.c.id).where(of_events, *resting).order_by(deliveries.c.id)
+    query = select(deliveries.c.id).where(of_events, *_at_rest(quiet_since)).order_by(deliveries.c.id)
     ours = set((await tx.execute(query.with_for_update(skip_locked=True))).scalars())
     made = (await tx.execute(select(deliveries.c.id, deliveries.c.event_id).where(of_events))).all()
     busy = {EventId(row.event_id) for row in made if row.id not in ours}
@@ -106,6 +102,14 @@ async def erase(tx: Transaction, ids: Collection[str], *, quiet_since: datetime)
     await tx.execute(delete(deliveries).where(deliveries.c.id.in_(listed(tx, gone))))
     await tx.execute(delete(events).where(events.c.id.in_(listed(tx, erased))))
     return Share(len(erased), len(gone), logged.rowcount, len(busy))
+
+
+def _at_rest(quiet_since: datetime) -> Sequence[ColumnElement[bool]]:
+    """The condition for deliveries of which no request is under way."""
+    return (
+        deliveries.c.lease.is_(None),
+        (deliveries.c.standing != "cancelled") | (deliveries.c.finished_at < quiet_since),
+    )
 
 
 async def discard(tx: Transaction, ids: Collection[str]) -> int:

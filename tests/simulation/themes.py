@@ -37,7 +37,7 @@ def leases_are_lost(luck: Random, scenario: Scenario) -> Scenario:
         parallel=luck.choice((4, 256)),
         subscriptions=_subscriptions(luck, ("slow", "hanging", "failing")),
         publications=_publications(luck, luck.randint(3, 6), 3.0),
-        deeds=_deeds(luck, ("cancel", "cancel", "retry", "disable"), 60.0),
+        deeds=_deeds(luck, ("cancel", "cancel", "retry", "disable", "erase", "erase"), 60.0),
         misfortunes=(),
         outages=(),
         trouble_share=0.0,

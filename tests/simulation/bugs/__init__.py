@@ -30,6 +30,7 @@ PLANTED: dict[Plant, frozenset[str]] = {
     keeping.notice_late_what_is_due: frozenset({"not late when nothing is broken"}),
     keeping.lease_for_less_than_a_request_takes: frozenset({"never twice at a time"}),
     keeping.lease_for_ever: frozenset({"nothing is stuck"}),
+    keeping.erase_what_is_on_its_way: frozenset({"what was erased is gone"}),
     # what goes out
     sending.send_without_asking_whose_it_is: frozenset({"who sends has the lease"}),
     sending.send_what_was_cancelled: frozenset({"who sends has the lease"}),

@@ -16,7 +16,7 @@ from delivery.courier import Courier, OpenBooking
 from delivery.departures import Departures
 from delivery.domain.model import Event, EventId
 from delivery.ledger import Ledger
-from delivery.store import dead_letters, deliveries, endpoints, events, tables
+from delivery.store import dead_letters, deliveries, endpoints, erasures, events, tables
 from delivery.store.engine import Transaction, is_database_fault, listed
 from service.settings import Settings
 
@@ -28,6 +28,11 @@ def count_what_another_process_holds(patch: pytest.MonkeyPatch) -> None:
         return [entry for entry in entries if ledger._is_an_end(entry)]
 
     patch.setattr(ledger, "_ended", ended)
+
+
+def erase_what_is_on_its_way(patch: pytest.MonkeyPatch) -> None:
+    """Erase without looking whether a request is under way."""
+    patch.setattr(erasures, "_at_rest", lambda _: ())
 
 
 def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
