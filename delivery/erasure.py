@@ -107,7 +107,8 @@ class Eraser:
         reach, subject, after = errand.reach, errand.subject, progress.cursor or ""
         if reach.account_id is None and after < FIRST_EVENT:  # what nobody could use belongs to no account
             window = await erasures.letters_holding(tx, subject.needle, after=after, limit=_HANDFUL)
-            gone = len(window.bodies) if errand.by is None else await erasures.discard(tx, window.bodies)
+            meant = [letter_id for letter_id, body in window.bodies.items() if _may_be_about(body, subject)]
+            gone = len(meant) if errand.by is None else await erasures.discard(tx, meant)
             return replace(progress, dead_letters=progress.dead_letters + gone, cursor=window.last or FIRST_EVENT)
         if subject.kind == "job":
             window = await erasures.of_job(tx, reach, subject.id, after=after, limit=_HANDFUL)
@@ -133,6 +134,26 @@ class Eraser:
 
 def _gone(before: Progress, after: Progress) -> dict[str, int]:
     return {name: getattr(after, name) - getattr(before, name) for name in _ROWS}
+
+
+def _may_be_about(letter: bytes, subject: Subject) -> bool:
+    """Whether a dead letter that holds the subject's id is about it, as far as can be known of what nobody could use.
+
+    >>> job = Subject("job", "j1")
+    >>> _may_be_about(b'{"data": {"data": {"job_id": "j1"}}}', job), _may_be_about(b'{"job_id": "j1"', job)
+    (True, True)
+    >>> _may_be_about(b'{"data": {"job_id": "j2", "text": "j1"}}', job)
+    False
+    """
+    try:
+        level = json.loads(letter)
+    except (ValueError, RecursionError):  # not JSON, which may be why it is here: whatever it is, it names the subject
+        return True
+    while isinstance(level, Mapping):  # an envelope, and that of a CloudEvent around it
+        if subject.id in ({level.get("job_id")} if subject.kind == "job" else people(level)):
+            return True
+        level = level.get("data")
+    return False
 
 
 def _is_about(body: bytes, subject: Subject) -> bool:
