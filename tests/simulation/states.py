@@ -1,5 +1,6 @@
 """The life of a delivery, as the picture in ARCHITECTURE.md has it, held against every commit."""
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -61,7 +62,8 @@ def counts_agree(world: "World") -> Iterator[str]:
     """``attempts_made`` is the length of the log, and ``retries_used`` its share of the schedule."""
     for versions in world.history.deliveries.values():
         row = versions[-1].row
-        log = world.history.attempts_of(row["id"])
+        gone_at = world.history.erased.get(row["id"], math.inf)
+        log = [attempt for attempt in world.history.attempts_of(row["id"]) if attempt["logged"] <= gone_at]
         if row["attempts_made"] != len(log):
             yield f"{row['id']} counts {row['attempts_made']} attempts, its log has {len(log)}"
         scheduled = sum(attempt["trigger"] in ("first", "retry") for attempt in log)

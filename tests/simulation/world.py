@@ -109,8 +109,9 @@ class World:
 
     def _on_commit(self, life: Life) -> None:
         process = self.processes[life.name]
+        before = self.history.commits
         seen = self.history.look(life, asyncio.get_running_loop().time(), process.watch.now())
-        if not seen:  # a job that found nothing to do
+        if self.history.commits == before:  # a job that found nothing to do
             return
         for noun, version in seen:
             self.story.tell(life.name, f"commits {_told(noun, version)}")
