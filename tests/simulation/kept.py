@@ -59,17 +59,19 @@ def _forgotten(world: "World") -> set[tuple[str, str]]:
 
 
 def erased_for_good(world: "World") -> Iterator[str]:
-    """Of what was erased nothing is sent and nothing is logged any more.
+    """Nobody had what was erased, nothing is sent of it any more, and nothing is logged.
 
-    Where clocks differ by more than a request takes, what was cancelled under way may be erased, and logged later.
+    Where clocks are far from each other, who has lost a lease to another process may log what it sent.
     """
     for delivery_id in world.history.deliveries.keys() & world.history.erased.keys():
         gone_at = world.history.erased[delivery_id]
+        lease = world.history.deliveries[delivery_id][-1]["lease"]
+        if lease is not None:
+            yield f"{delivery_id} was erased while {lease} had it"
         if any(call.began > gone_at for call in world.history.calls_of(delivery_id)):
             yield f"{delivery_id} was sent after it was erased"
-        logged = max((attempt["logged"] for attempt in world.history.attempts_of(delivery_id)), default=gone_at)
-        standing = world.history.deliveries[delivery_id][-1]["standing"]
-        if logged > gone_at and (world.scenario.healthy or standing != "cancelled"):
+        late = any(attempt["logged"] > gone_at for attempt in world.history.attempts_of(delivery_id))
+        if late and world.scenario.healthy:
             yield f"{delivery_id} was logged after it was erased"
 
 
