@@ -170,7 +170,7 @@ async def read_body(request: web.Request, model: type[M], most_bytes: int = MOST
     """Read what a request says in its body; without one, a model that needs nothing."""
     raw = await _read(request, most_bytes)
     if not raw and not any(member.is_required() for member in model.model_fields.values()):
-        return model()
+        return validated(model, {})
     return validated(model, await _parsed(raw, most_bytes, by_event=by_event))
 
 

@@ -217,6 +217,12 @@ async def test_it_must_be_said_what_is_meant(ada: Account, which: dict[str, str]
     assert (answer.status, answer.code) == (400, "invalid_payload")
 
 
+async def test_to_say_nothing_at_all_erases_nothing(ada: Account) -> None:
+    answer = await ada.key.call("POST", "/api/erasures")
+    assert (answer.status, answer.code) == (400, "invalid_payload")
+    assert 'either "job_id" or "person_id"' in answer.body["error"]
+
+
 async def test_a_key_that_may_only_publish_erases_nothing(house: House, ada: Account) -> None:
     made = await ada.user.post("/api/keys", {"name": "publisher", "scopes": ["publish"]})
     publisher = Caller(house.client, {"X-API-Key": made.body["key"]})
