@@ -145,6 +145,7 @@ class RabbitBus:
 
     async def _watch(self, connection: AbstractConnection) -> None:
         """Find what got lost without a word: a queue, an exchange, a binding, a consumer."""
+        passed_by: dict[Session, int] = {}
         while not await called_off(self._stopping, _WATCH_S):
             idle = [session for session in self._sessions if session.idle]
             try:
@@ -157,9 +158,14 @@ class RabbitBus:
                 continue
             self._judge(survey)
             forgotten = missing | {depth.queue for depth in survey.depths if not depth.consumers}
+            full = {depth.queue for depth in survey.depths if depth.messages}
             for session in idle:
                 if session.taker.queue in forgotten:
                     session.lose("the broker had forgotten the consumer")
+                elif session.taker.queue in full and passed_by.get(session) == session.delivered:
+                    # it had nothing to do since the last look, and got nothing, though there was something then, too
+                    session.lose("messages wait in the queue and none is delivered")
+            passed_by = {session: session.delivered for session in idle if session.taker.queue in full}
 
     def _judge(self, survey: Survey) -> None:
         """Note what differs on the broker, with those whom it concerns. They go on with what there is."""

@@ -45,12 +45,13 @@ class Session:
         self._arrived = asyncio.Event()
         self._over = asyncio.Event()
         self._lost: str | None = None
-        self._consuming = False
+        self._waiting = False
+        self.delivered = 0
 
     @property
     def idle(self) -> bool:
-        """Whether it has begun to consume and holds nothing."""
-        return self._consuming and not self._in_hand
+        """Whether it consumes and holds nothing. ``delivered`` is how many messages it ever had."""
+        return self._waiting and not self._in_hand
 
     def finish(self) -> None:
         """Ask it to settle what is in hand and then to end."""
@@ -102,18 +103,20 @@ class Session:
         with broker_faults():
             await channel.basic_qos(prefetch_count=self.taker.prefetch, timeout=ANSWER_S)
             begun = await channel.basic_consume(self.taker.queue, self._on_delivery, timeout=ANSWER_S)
-        self._consuming = True
         for aspect in ("start", "broker"):
             self._board.clear(aspect, self.taker.name)
         return begun.consumer_tag or ""
 
     async def _on_delivery(self, delivered: DeliveredMessage) -> None:
+        self.delivered += 1
         self._in_hand.append(delivered)
         self._arrived.set()
 
     async def _batch(self) -> Sequence[DeliveredMessage]:
         """Wait for messages, and a moment longer for the others that come with them."""
+        self._waiting = True
         await self._arrived.wait()
+        self._waiting = False
         if len(self._in_hand) < _MOST_IN_BATCH and not self._over.is_set():
             await asyncio.sleep(_LINGER_S)
         batch: list[DeliveredMessage] = []

@@ -243,6 +243,21 @@ async def test_a_consumer_that_ended_unnoticed_begins_again(
 
 
 @on_sqlite
+async def test_a_consumer_that_gets_nothing_though_messages_wait_begins_again(
+    rabbit_url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue is deleted and made anew at once: the old one's consumer hears nothing, and goes on being counted."""
+    lose = Session.lose
+    monkeypatch.setattr(Session, "lose", lambda self, why: lose(self, why) if "none is delivered" in why else None)
+    monkeypatch.setattr(rabbit_bus, "_WATCH_S", 0.2)
+    async with setting(rabbit_url, store) as at_work:
+        async with channel_to(rabbit_url) as channel:
+            await channel.queue_delete(ANNOTATION)
+        await publish_until_accepted(at_work)
+        monkeypatch.undo()
+
+
+@on_sqlite
 async def test_a_queue_that_differs_is_reported_once_and_used_all_the_same(rabbit_url: str, store: Store) -> None:
     async with channel_to(rabbit_url) as channel:
         await channel.declare_queue(ANNOTATION, durable=True)
