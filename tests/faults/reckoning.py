@@ -15,7 +15,7 @@ from tests.support.polling import until
 from tests.support.receiver import Call, Receiver, verifies
 from tests.support.stores import opened
 
-_PATIENCE_S = 60
+_PATIENCE_S = 120
 
 
 @dataclass(frozen=True)
